@@ -1,0 +1,15 @@
+//! dredis: a Redis-compatible server whose database is a tree of plain directories and files.
+//!
+//! The modules below are listed from the bottom layer to the top one; each uses only those of
+//! lower layers (`docs/ARCHITECTURE.md` has the table, a test checks it).
+
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod base;
+pub mod disk;
+pub mod resp;
+
+pub mod layout;
+
+pub mod journal;
