@@ -12,4 +12,5 @@ pub mod resp;
 
 pub mod layout;
 
+pub mod backlog;
 pub mod journal;

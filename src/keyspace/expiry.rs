@@ -1,0 +1,57 @@
+//! When keys expire.
+//!
+//! The truth is `expires` in the tree, and expiry on access is always right. For keys that nobody
+//! asks for there are hints: names filed by the minute of their deadline, on disk (the layout's
+//! `hints`), and the near ones here, in the order of their deadlines, at most [`NEAR_MAX`]. A hint
+//! only says "look at this key": its deadline may have moved since.
+
+use crate::layout::op::{Db, Key};
+use std::collections::BTreeSet;
+
+/// How many near deadlines are kept in memory; the others wait for their minute's file.
+pub const NEAR_MAX: usize = 100_000;
+/// What counts as near.
+const NEAR_MS: u64 = 120_000;
+
+/// The minute in which a deadline lies: the name of its hints' file.
+pub fn minute(ms: u64) -> u64 {
+    ms / 60_000
+}
+
+/// Near deadlines.
+#[derive(Debug, Default)]
+pub struct Expiry {
+    near: BTreeSet<(u64, Db, Key)>,
+}
+
+impl Expiry {
+    /// Notes a deadline if it is near and there is room.
+    pub fn file(&mut self, ms: u64, db: Db, key: Key, now_ms: u64) {
+        if ms < now_ms + NEAR_MS && self.near.len() < NEAR_MAX {
+            self.near.insert((ms, db, key));
+        }
+    }
+
+    /// Takes out the next name whose time has come.
+    pub fn pop_due(&mut self, now_ms: u64) -> Option<(Db, Key)> {
+        let (ms, _, _) = self.near.first()?;
+        if *ms > now_ms {
+            return None;
+        }
+        self.near.pop_first().map(|(_, db, key)| (db, key))
+    }
+
+    /// The next deadline that is known here.
+    pub fn next_ms(&self) -> Option<u64> {
+        self.near.first().map(|(ms, _, _)| *ms)
+    }
+
+    /// Names of a database whose time has come and that were not taken out yet.
+    pub fn due(&self, db: Db, now_ms: u64) -> impl Iterator<Item = &Key> {
+        self.near
+            .iter()
+            .take_while(move |(ms, _, _)| *ms <= now_ms)
+            .filter(move |(_, of, _)| *of == db)
+            .map(|(_, _, key)| key)
+    }
+}

@@ -1,0 +1,108 @@
+//! What stops a command: an error for the client, or a need that others have to meet first.
+
+use super::Overlay;
+use crate::layout::op::{Db, Key, Seq, Type};
+use std::borrow::Cow;
+
+/// The text of an error reply, with its code, without `-` and line end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error(pub Cow<'static, [u8]>);
+
+impl Error {
+    /// An error with a text made for the occasion.
+    pub fn new(text: impl Into<Vec<u8>>) -> Error {
+        Error(Cow::Owned(text.into()))
+    }
+
+    /// An error with a fixed text.
+    pub const fn fixed(text: &'static str) -> Error {
+        Error(Cow::Borrowed(text.as_bytes()))
+    }
+}
+
+/// Why a command did not finish.
+#[derive(Debug)]
+pub enum Stop {
+    /// It runs again from its start once this is met.
+    Park(Need),
+    /// The client gets this error, and nothing changed.
+    Error(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Error(error)
+    }
+}
+
+/// What a command waits for.
+#[derive(Debug)]
+pub enum Need {
+    /// The keys that the keyspace noted as missing.
+    Loads,
+    /// The names of a database that match a pattern, [`Grant::Names`].
+    Names {
+        /// The database.
+        db: Db,
+        /// The pattern, as KEYS takes it.
+        pattern: Key,
+        /// What memory knows and the tree does not.
+        overlay: Overlay,
+    },
+    /// One step of SCAN, [`Grant::Step`].
+    Step {
+        /// The database.
+        db: Db,
+        /// Where the step begins in the directory.
+        position: u64,
+        /// How many names are wanted.
+        count: usize,
+    },
+    /// Some names from a random place of a database, [`Grant::Sample`].
+    Sample {
+        /// The database.
+        db: Db,
+        /// The chance.
+        seed: u64,
+    },
+    /// The number of keys of a database: afterwards the sizes know it.
+    Count {
+        /// The database.
+        db: Db,
+    },
+    /// The tree has all batches up to this one.
+    Applied(Seq),
+    /// The same, and it is synced.
+    Synced(Seq),
+    /// A backup begins with this name: moves done, a checkpoint, the journal pinned.
+    BackupStart(String),
+    /// The backup that runs ends.
+    BackupStop,
+    /// The backlog has room for a write.
+    Room,
+}
+
+/// What a command finds when it runs again.
+#[derive(Debug)]
+pub enum Grant {
+    /// Names of keys, encoded as bulk strings one behind the other, and their number.
+    Names {
+        /// The encoded names.
+        bulks: Vec<u8>,
+        /// How many they are.
+        count: usize,
+    },
+    /// One step of SCAN.
+    Step {
+        /// Names, with type and deadline as the tree has them.
+        names: Vec<(Key, Type, Option<u64>)>,
+        /// Where the next step begins; `None` at the end.
+        next: Option<u64>,
+    },
+    /// Some names.
+    Sample(Vec<Key>),
+    /// What was waited for is so.
+    Done,
+    /// It could not be done.
+    Failed(Error),
+}
