@@ -1,0 +1,356 @@
+//! Finds requests in a client's byte stream: RESP arrays of bulk strings, and inline commands.
+//!
+//! ```text
+//! request = "*" count CRLF { "$" length CRLF bytes CRLF }     count <= 0: no command
+//!         | line LF                                           words, quoted as in redis-cli
+//! ```
+//!
+//! The parser remembers how far it came, so bytes that were looked at are not looked at again
+//! when the rest arrives. It owns no input: the caller keeps the bytes and hands them in from the
+//! first byte of the request on. Leniencies are Redis': the byte behind a header's CR and the two
+//! behind a bulk's bytes are skipped unread.
+
+use super::args::{Args, Span};
+use crate::base::number;
+use std::borrow::Cow;
+
+/// Longest header or inline line in bytes, as in Redis.
+const LINE_BYTES_MAX: usize = 64 * 1024;
+/// Most arguments of a request before the client has authenticated.
+const UNAUTHENTICATED_ARGS_MAX: i64 = 10;
+/// Longest argument in bytes before the client has authenticated.
+const UNAUTHENTICATED_BULK_BYTES_MAX: i64 = 16_384;
+/// Room for this many arguments is kept between requests; more is given back.
+const SPANS_KEPT_MAX: usize = 1_024;
+/// Room for unescaped inline bytes that is kept between requests.
+const INLINE_BYTES_KEPT_MAX: usize = 4_096;
+
+/// What a client may send at this moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest argument in bytes (proto-max-bulk-len).
+    pub bulk_bytes_max: usize,
+    /// Whether the client has authenticated, or need not.
+    pub authenticated: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bulk_bytes_max: 512 * 1024 * 1024, authenticated: true }
+    }
+}
+
+/// What [`Parser::parse`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// A request ends before byte `end` of the input; [`Parser::args`] has its arguments.
+    Command {
+        /// Number of input bytes that the request takes.
+        end: usize,
+    },
+    /// The request goes on behind the input; come back with the same bytes and more.
+    Incomplete {
+        /// At least this many more bytes are needed (1 or more).
+        need: usize,
+    },
+    /// A request without arguments (an empty line, `*0`), to be skipped without a reply.
+    Empty {
+        /// Number of input bytes that it takes.
+        end: usize,
+    },
+}
+
+/// The client does not speak the protocol: tell it [`ProtocolError::text`] and hang up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtocolError {
+    /// A line without end where `*` began it.
+    TooBigCount,
+    /// A line without end where a bulk header should be.
+    TooBigBulkCount,
+    /// A line without end that is an inline command.
+    TooBigInline,
+    /// The number behind `*` is none, or too large.
+    InvalidCount,
+    /// More arguments than allowed before AUTH.
+    UnauthenticatedCount,
+    /// This byte stood where `$` should.
+    ExpectedBulk(u8),
+    /// The number behind `$` is none, negative, or too large.
+    InvalidBulk,
+    /// A longer argument than allowed before AUTH.
+    UnauthenticatedBulk,
+    /// An inline command's quotes do not match.
+    UnbalancedQuotes,
+}
+
+impl ProtocolError {
+    /// The error reply, from `ERR` on, without `-` and CRLF.
+    pub fn text(&self) -> Cow<'static, [u8]> {
+        let text: &'static [u8] = match self {
+            Self::TooBigCount => b"ERR Protocol error: too big mbulk count string",
+            Self::TooBigBulkCount => b"ERR Protocol error: too big bulk count string",
+            Self::TooBigInline => b"ERR Protocol error: too big inline request",
+            Self::InvalidCount => b"ERR Protocol error: invalid multibulk length",
+            Self::UnauthenticatedCount => b"ERR Protocol error: unauthenticated multibulk length",
+            Self::InvalidBulk => b"ERR Protocol error: invalid bulk length",
+            Self::UnauthenticatedBulk => b"ERR Protocol error: unauthenticated bulk length",
+            Self::UnbalancedQuotes => b"ERR Protocol error: unbalanced quotes in request",
+            Self::ExpectedBulk(got) => {
+                let mut text = b"ERR Protocol error: expected '$', got '".to_vec();
+                text.push(*got);
+                text.push(b'\'');
+                return Cow::Owned(text);
+            }
+        };
+        Cow::Borrowed(text)
+    }
+}
+
+/// Parser of one client's requests.
+#[derive(Debug, Default)]
+pub struct Parser {
+    /// Arguments found so far: offsets from the request's first byte, or into `inline`.
+    spans: Vec<Span>,
+    /// The words of an inline command, unescaped.
+    inline: Vec<u8>,
+    /// Whether `spans` point into `inline`.
+    is_inline: bool,
+    /// Offset of the first byte not understood yet. 0: the next byte begins a request.
+    at: usize,
+    /// Bytes from `at` on known to hold no end of line.
+    scanned: usize,
+    /// Arguments still to come.
+    missing: usize,
+    /// Length of the argument whose bytes begin at `at`, once its header was read.
+    bulk_len: Option<usize>,
+}
+
+impl Parser {
+    /// Looks for one request at the beginning of `input`.
+    ///
+    /// After `Incomplete` the next call must begin with the same bytes. After `Command` and
+    /// `Empty` it must begin `end` bytes further on. After an error the stream is not usable.
+    #[inline]
+    pub fn parse(&mut self, input: &[u8], limits: Limits) -> Result<Parsed, ProtocolError> {
+        if self.at == 0 {
+            match input.first() {
+                None => return Ok(Parsed::Incomplete { need: 1 }),
+                Some(b'*') => {}
+                Some(_) => return self.parse_inline(input),
+            }
+            self.begin();
+            let Some(line) = self.header(input, ProtocolError::TooBigCount)? else {
+                return Ok(Parsed::Incomplete { need: 1 });
+            };
+            let count = number::parse_i64(&input[line.start + 1..line.end])
+                .filter(|&count| count <= i64::from(i32::MAX))
+                .ok_or(ProtocolError::InvalidCount)?;
+            if count > UNAUTHENTICATED_ARGS_MAX && !limits.authenticated {
+                return Err(ProtocolError::UnauthenticatedCount);
+            }
+            self.missing = usize::try_from(count).unwrap_or(0);
+        }
+        self.parse_bulks(input, limits)
+    }
+
+    /// Arguments of the request that the last `parse` of the same `input` found.
+    #[inline]
+    pub fn args<'a>(&'a self, input: &'a [u8]) -> Args<'a> {
+        Args::new(if self.is_inline { &self.inline } else { input }, &self.spans)
+    }
+
+    /// Whether a request has been begun whose end has not come.
+    pub fn is_mid_request(&self) -> bool {
+        self.at != 0 || self.scanned != 0
+    }
+
+    fn begin(&mut self) {
+        self.spans.clear();
+        self.is_inline = false;
+        self.bulk_len = None;
+        if self.spans.capacity() > SPANS_KEPT_MAX {
+            self.spans = Vec::new();
+        }
+        if self.inline.capacity() > INLINE_BYTES_KEPT_MAX {
+            self.inline = Vec::new();
+        }
+    }
+
+    /// The line that begins at `self.at`, without its end, and moves behind it.
+    #[inline]
+    fn header(
+        &mut self,
+        input: &[u8],
+        too_long: ProtocolError,
+    ) -> Result<Option<Span>, ProtocolError> {
+        let start = self.at;
+        let from = start + self.scanned;
+        let Some(length) = input[from..].iter().position(|&byte| byte == b'\r') else {
+            self.scanned = input.len() - start;
+            return if self.scanned > LINE_BYTES_MAX { Err(too_long) } else { Ok(None) };
+        };
+        let end = from + length;
+        if end + 2 > input.len() {
+            self.scanned = end - start;
+            return Ok(None);
+        }
+        self.at = end + 2;
+        self.scanned = 0;
+        Ok(Some(Span { start, end }))
+    }
+
+    #[inline]
+    fn parse_bulks(&mut self, input: &[u8], limits: Limits) -> Result<Parsed, ProtocolError> {
+        while self.missing > 0 {
+            let length = match self.bulk_len {
+                Some(length) => length,
+                None => {
+                    let Some(line) = self.header(input, ProtocolError::TooBigBulkCount)? else {
+                        return Ok(Parsed::Incomplete { need: self.missing.saturating_mul(2) });
+                    };
+                    let length = bulk_length(&input[line.start..line.end], limits)?;
+                    self.bulk_len = Some(length);
+                    length
+                }
+            };
+            let end = self.at + length;
+            if end + 2 > input.len() {
+                return Ok(Parsed::Incomplete { need: end + 2 - input.len() });
+            }
+            self.spans.push(Span { start: self.at, end });
+            self.at = end + 2;
+            self.bulk_len = None;
+            self.missing -= 1;
+        }
+        let end = std::mem::take(&mut self.at);
+        Ok(if self.spans.is_empty() { Parsed::Empty { end } } else { Parsed::Command { end } })
+    }
+
+    #[cold]
+    fn parse_inline(&mut self, input: &[u8]) -> Result<Parsed, ProtocolError> {
+        let Some(length) = input[self.scanned..].iter().position(|&byte| byte == b'\n') else {
+            self.scanned = input.len();
+            return if self.scanned > LINE_BYTES_MAX {
+                Err(ProtocolError::TooBigInline)
+            } else {
+                Ok(Parsed::Incomplete { need: 1 })
+            };
+        };
+        let end = self.scanned + length;
+        self.scanned = 0;
+        self.begin();
+        self.is_inline = true;
+        self.inline.clear();
+        let line = &input[..end];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        split_words(line, &mut self.inline, &mut self.spans)
+            .ok_or(ProtocolError::UnbalancedQuotes)?;
+        let end = end + 1;
+        Ok(if self.spans.is_empty() { Parsed::Empty { end } } else { Parsed::Command { end } })
+    }
+}
+
+/// The length that a bulk header (`$5`) announces.
+#[inline]
+fn bulk_length(header: &[u8], limits: Limits) -> Result<usize, ProtocolError> {
+    // An empty header is followed by its CR, which is what Redis shows (as a space).
+    let Some((&first, digits)) = header.split_first() else {
+        return Err(ProtocolError::ExpectedBulk(b' '));
+    };
+    if first != b'$' {
+        return Err(ProtocolError::ExpectedBulk(first));
+    }
+    let length = number::parse_i64(digits).ok_or(ProtocolError::InvalidBulk)?;
+    let bytes = usize::try_from(length).map_err(|_| ProtocolError::InvalidBulk)?;
+    if bytes > limits.bulk_bytes_max {
+        return Err(ProtocolError::InvalidBulk);
+    }
+    if length > UNAUTHENTICATED_BULK_BYTES_MAX && !limits.authenticated {
+        return Err(ProtocolError::UnauthenticatedBulk);
+    }
+    Ok(bytes)
+}
+
+/// Splits a line into words as redis-cli does; `None` where quotes do not match.
+///
+/// Words are separated by white space. `"..."` knows `\n \r \t \b \a`, `\xHH` and a backslash
+/// before any other byte for that byte; `'...'` knows only `\'`. Behind a closing quote there must
+/// be white space or the end. A NUL ends the line.
+fn split_words(line: &[u8], bytes: &mut Vec<u8>, spans: &mut Vec<Span>) -> Option<()> {
+    let line = line.split(|&byte| byte == 0).next().unwrap_or(&[]);
+    let mut rest = line;
+    loop {
+        rest = &rest[rest.iter().take_while(|byte| is_space(**byte)).count()..];
+        if rest.is_empty() {
+            return Some(());
+        }
+        let start = bytes.len();
+        rest = word(rest, bytes)?;
+        spans.push(Span { start, end: bytes.len() });
+    }
+}
+
+/// Appends the word at the beginning of `rest` to `bytes`; answers what follows it.
+fn word<'a>(mut rest: &'a [u8], bytes: &mut Vec<u8>) -> Option<&'a [u8]> {
+    loop {
+        match rest.split_first() {
+            None => return Some(rest),
+            Some((b' ' | b'\n' | b'\r' | b'\t', tail)) => return Some(tail),
+            Some((quote @ (b'"' | b'\''), tail)) => {
+                rest = quoted(tail, *quote, bytes)?;
+                return match rest.first() {
+                    Some(&byte) if !is_space(byte) => None,
+                    _ => Some(rest),
+                };
+            }
+            Some((&byte, tail)) => {
+                bytes.push(byte);
+                rest = tail;
+            }
+        }
+    }
+}
+
+/// Appends what stands before the closing `quote`, unescaped; answers what follows it.
+fn quoted<'a>(mut rest: &'a [u8], quote: u8, bytes: &mut Vec<u8>) -> Option<&'a [u8]> {
+    loop {
+        let (byte, tail) = match *rest {
+            [] => return None,
+            [byte, ref tail @ ..] if byte == quote => return Some(tail),
+            [b'\\', b'\'', ref tail @ ..] if quote == b'\'' => (b'\'', tail),
+            [b'\\', b'x', high, low, ref tail @ ..]
+                if quote == b'"' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
+                (hex_digit(high) * 16 + hex_digit(low), tail)
+            }
+            [b'\\', escaped, ref tail @ ..] if quote == b'"' => (unescape(escaped), tail),
+            [byte, ref tail @ ..] => (byte, tail),
+        };
+        bytes.push(byte);
+        rest = tail;
+    }
+}
+
+fn unescape(byte: u8) -> u8 {
+    match byte {
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'b' => 8,
+        b'a' => 7,
+        other => other,
+    }
+}
+
+fn hex_digit(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => byte - b'0',
+        b'a'..=b'f' => byte - b'a' + 10,
+        _ => byte - b'A' + 10,
+    }
+}
+
+/// isspace(3) in the C locale.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | 9..=13)
+}
