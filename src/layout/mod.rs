@@ -1,7 +1,16 @@
 //! The tree: how keys lie below ROOT_DIR. The only module that knows paths.
+//!
+//! [`op`] says what a batch leaves behind, in logical names. [`names`] turns bytes into file names
+//! and back, [`paths`] puts them together, [`reader`] answers from the tree and [`writer`] brings
+//! it up to date. [`hints`] and [`sizes`] keep what is derived (`.dredis/`), [`cursor`] the
+//! positions that clients see. Nothing here knows of the journal, of caches or of commands. The
+//! grammar of every file is in `docs/LAYOUT.md`.
 
+pub mod cursor;
+pub mod hints;
 pub mod names;
 pub mod op;
 pub mod paths;
 pub mod reader;
+pub mod sizes;
 pub mod writer;
