@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod base;
+pub mod config;
 pub mod disk;
 pub mod resp;
 
@@ -14,3 +15,11 @@ pub mod layout;
 
 pub mod backlog;
 pub mod journal;
+
+pub mod value;
+
+pub mod keyspace;
+
+pub mod command;
+
+pub mod commands;

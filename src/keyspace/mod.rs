@@ -43,7 +43,7 @@ pub struct SlotId {
 const NOWHERE: u32 = u32::MAX;
 
 /// A key that the tree has to be asked for on a helper thread.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Miss {
     /// Its database.
     pub db: Db,

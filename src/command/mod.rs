@@ -1,0 +1,107 @@
+//! What a command is: its row in the table, its context, and how it ends.
+//!
+//! One row a command holds name, arity, flags, key positions, handler and documentation. COMMAND,
+//! arity errors, `docs/COMMANDS.md` and the extraction of keys derive from it. A handler reads
+//! arguments, opens the keys it needs, changes them and writes a reply; it knows nothing of files,
+//! of sockets, or of what happens after it.
+
+pub mod client;
+pub mod server;
+pub mod table;
+
+pub use crate::keyspace::{Error, Grant, Keyspace, Need, SlotId, Stop};
+pub use crate::layout::op::{Content, Db, Key};
+pub use crate::layout::reader::What;
+pub use crate::resp::Args;
+pub use crate::resp::Reply;
+use client::{Client, ClientId, Clients};
+use server::Server;
+use std::sync::Arc;
+pub use table::{Command, KeySpec};
+
+/// A handler came to its end and has written its reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Done;
+
+/// How a handler ends: done, parked, or with an error for the client.
+pub type Result<T = Done> = std::result::Result<T, Stop>;
+
+/// What a handler is.
+pub type Handler = fn(&mut Cx<'_, '_>) -> Result;
+
+/// The context of one command.
+pub struct Cx<'a, 'r> {
+    /// The arguments, the command's name first.
+    pub args: Args<'a>,
+    /// All keys of all databases.
+    pub keys: &'a mut Keyspace,
+    /// Where the reply goes. What a parked command wrote is taken back.
+    pub reply: Reply<'r>,
+    /// Everyone who is connected.
+    pub clients: &'a mut Clients,
+    /// Who asks.
+    pub id: ClientId,
+    /// The database that the client has selected.
+    pub db: Db,
+    /// Everything else: configuration, figures, requests to the event loop.
+    pub server: &'a mut Server,
+    /// What the command waited for, when it runs again.
+    pub grant: Option<Grant>,
+}
+
+impl Cx<'_, '_> {
+    /// The argument at `index`; 0 is the command's name. The row's arity says which are there.
+    #[inline]
+    pub fn arg(&self, index: usize) -> &[u8] {
+        self.args.get(index)
+    }
+
+    /// The client that asks.
+    pub fn client(&mut self) -> &mut Client {
+        self.clients.get_mut(self.id).expect("a client runs commands only while it is connected")
+    }
+
+    /// Opens a key of the client's database with its value.
+    pub fn value(&mut self, key: &[u8]) -> Result<SlotId> {
+        self.keys.open(self.db, key, What::Value)
+    }
+
+    /// Opens a key of the client's database: only whether it is there, its type and deadline.
+    pub fn meta(&mut self, key: &[u8]) -> Result<SlotId> {
+        self.keys.open(self.db, key, What::Meta)
+    }
+
+    /// Takes the grant of a need, or parks the command until it is met.
+    pub fn wait_for(&mut self, need: impl FnOnce(&mut Keyspace) -> Need) -> Result<Grant> {
+        match self.grant.take() {
+            Some(Grant::Failed(error)) => Err(Stop::Error(error)),
+            Some(grant) => Ok(grant),
+            None => Err(Stop::Park(need(self.keys))),
+        }
+    }
+}
+
+/// The bytes of an argument as a value of its own.
+pub fn content(bytes: &[u8]) -> Content {
+    Arc::new(bytes.to_vec())
+}
+
+/// An error reply with a fixed text.
+pub fn fail<T>(text: &'static str) -> Result<T> {
+    Err(Stop::Error(Error::fixed(text)))
+}
+
+/// Redis' answer to an argument that does not fit the command's syntax.
+pub const SYNTAX: &str = "ERR syntax error";
+/// Redis' answer to what is no 64-bit integer.
+pub const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
+/// Redis' answer to what is no number.
+pub const NOT_A_FLOAT: &str = "ERR value is not a valid float";
+/// Redis' answer to a key that holds another type.
+pub const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+/// Redis' answer to a string that would pass 512 MiB.
+pub const TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+/// Redis' answer where a key has to be there.
+pub const NO_SUCH_KEY: &str = "ERR no such key";
+/// Redis' answer to an offset below zero.
+pub const OFFSET: &str = "ERR offset is out of range";

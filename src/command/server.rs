@@ -1,0 +1,94 @@
+//! The server as commands see it: configuration, figures, and what they ask of the event loop.
+
+use crate::base::rng::Rng;
+use crate::config::Config;
+use crate::disk::Space;
+use crate::journal;
+use crate::layout::op::Seq;
+
+/// What a command asks of the event loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Drain, checkpoint, exit.
+    Save,
+    /// Exit with what is acknowledged in the journal.
+    NoSave,
+}
+
+/// A backup under way.
+#[derive(Clone, Debug)]
+pub struct Backup {
+    /// Its name, made at START.
+    pub id: String,
+    /// The first batch that its journal has.
+    pub first: Seq,
+    /// When it began, in Unix milliseconds.
+    pub since_ms: u64,
+    /// Whether the journal behind it was given up, because it grew too long.
+    pub lost: bool,
+}
+
+/// Counters and gauges for INFO.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Connections accepted since the start.
+    pub connections: u64,
+    /// Connections refused because of DREDIS_MAXCLIENTS.
+    pub rejected: u64,
+    /// Commands run since the start.
+    pub commands: u64,
+    /// Commands a second, lately.
+    pub commands_per_s: u64,
+    /// Bytes read from clients.
+    pub bytes_in: u64,
+    /// Bytes written to clients.
+    pub bytes_out: u64,
+    /// Error replies.
+    pub errors: u64,
+    /// Groups that the journal has synced.
+    pub groups: u64,
+    /// Time of the last sync of the journal, in microseconds.
+    pub sync_us: u64,
+    /// Checkpoints since the start.
+    pub checkpoints: u64,
+    /// Bytes a second that the writer brought into the tree, lately.
+    pub apply_bytes_per_s: u64,
+    /// Records that recovery replayed at the start.
+    pub replayed: u64,
+    /// Writes refused because of a full disk.
+    pub refused: u64,
+}
+
+/// Everything that is neither keys nor clients.
+pub struct Server {
+    /// The configuration, changed by CONFIG SET where that is allowed.
+    pub config: Config,
+    /// ROOT_DIR as an absolute path.
+    pub root: String,
+    /// When the server started, in Unix milliseconds.
+    pub started_ms: u64,
+    /// The clock of this tick, in Unix milliseconds.
+    pub now_ms: u64,
+    /// The clock of this tick, in Unix microseconds: only for TIME.
+    pub now_us: u64,
+    /// 40 hexadecimal digits, new at every start.
+    pub run_id: String,
+    /// Chance.
+    pub rng: Rng,
+    /// Counters.
+    pub stats: Stats,
+    /// The journal, as its thread last said.
+    pub journal: journal::Status,
+    /// Room on the file system, as last asked.
+    pub space: Space,
+    /// Up to this batch the tree has everything and is synced.
+    pub checkpoint: Seq,
+    /// When the last checkpoint was, in Unix milliseconds.
+    pub checkpoint_ms: u64,
+    /// The backup under way.
+    pub backup: Option<Backup>,
+    /// Why writes are refused, where they are.
+    pub refusing: Option<String>,
+    /// Somebody asked to stop.
+    pub shutdown: Option<Shutdown>,
+}

@@ -1,0 +1,132 @@
+//! The rows of the command table and what derives from a row.
+
+use super::Handler;
+
+/// Flags of a command, as COMMAND INFO names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags(pub u32);
+
+/// Changes keys: waits while the backlog is full.
+pub const WRITE: Flags = Flags(1);
+/// Only reads keys.
+pub const READ: Flags = Flags(1 << 1);
+/// May need room on the disk: refused while it is full.
+pub const DENYOOM: Flags = Flags(1 << 2);
+/// For those who run the server.
+pub const ADMIN: Flags = Flags(1 << 3);
+/// Not in scripts.
+pub const NOSCRIPT: Flags = Flags(1 << 4);
+/// Answered while a script runs too long, or the data set is loading.
+pub const LOADING: Flags = Flags(1 << 5);
+/// As Redis' `stale`.
+pub const STALE: Flags = Flags(1 << 6);
+/// Constant or logarithmic time.
+pub const FAST: Flags = Flags(1 << 7);
+/// Answered before AUTH.
+pub const NO_AUTH: Flags = Flags(1 << 8);
+/// As Redis' `allow_busy`.
+pub const ALLOW_BUSY: Flags = Flags(1 << 9);
+/// Not inside MULTI.
+pub const NO_MULTI: Flags = Flags(1 << 10);
+/// As Redis' `skip_monitor`.
+pub const SKIP_MONITOR: Flags = Flags(1 << 11);
+/// As Redis' `skip_slowlog`.
+pub const SKIP_SLOWLOG: Flags = Flags(1 << 12);
+/// The positions of the keys depend on other arguments.
+pub const MOVABLE: Flags = Flags(1 << 13);
+/// Runs even while the backlog is full or the disk is: it frees room (DEL, UNLINK, FLUSHALL).
+pub const FREES: Flags = Flags(1 << 14);
+
+impl std::ops::BitOr for Flags {
+    type Output = Flags;
+    fn bitor(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+}
+
+impl Flags {
+    /// Both together, in a constant.
+    pub const fn and(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+
+    /// Whether all of `other` is set.
+    pub const fn has(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// Where the keys of a command stand among its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeySpec {
+    /// It has none.
+    None,
+    /// From `first` to `last` (counted from the end where negative), every `step`-th.
+    Range {
+        /// Position of the first key; 0 is the command's name.
+        first: i32,
+        /// Position of the last key; -1 is the last argument.
+        last: i32,
+        /// Distance of keys.
+        step: i32,
+    },
+}
+
+/// One key, the first argument.
+pub const KEY1: KeySpec = KeySpec::Range { first: 1, last: 1, step: 1 };
+/// Two keys, the first arguments.
+pub const KEYS2: KeySpec = KeySpec::Range { first: 1, last: 2, step: 1 };
+/// All arguments are keys.
+pub const KEYS: KeySpec = KeySpec::Range { first: 1, last: -1, step: 1 };
+/// Every other argument is a key: `key value [key value ...]`.
+pub const PAIRS: KeySpec = KeySpec::Range { first: 1, last: -1, step: 2 };
+/// The key is the argument behind a subcommand.
+pub const KEY2: KeySpec = KeySpec::Range { first: 2, last: 2, step: 1 };
+/// No key.
+pub const NO_KEY: KeySpec = KeySpec::None;
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Command {
+    /// Lower-case name; of a subcommand only its own word.
+    pub name: &'static str,
+    /// Number of arguments with the name (and with the container's name); at least so many where
+    /// negative.
+    pub arity: i32,
+    /// Where its keys stand.
+    pub keys: KeySpec,
+    /// What it is allowed and needs.
+    pub flags: Flags,
+    /// What it does.
+    pub run: Handler,
+    /// Its arguments, as documentation writes them.
+    pub synopsis: &'static str,
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+    /// The version of Redis that had it first; `dredis` for our own.
+    pub since: &'static str,
+    /// Redis' group, which is also the ACL category: string, generic, connection, server ...
+    pub group: &'static str,
+    /// Subcommands of a container.
+    pub subcommands: &'static [Command],
+}
+
+impl Command {
+    /// Whether `count` arguments, the name included, fit the arity.
+    #[inline]
+    pub fn takes(&self, count: usize) -> bool {
+        let arity = self.arity.unsigned_abs() as usize;
+        if self.arity < 0 { count >= arity } else { count == arity }
+    }
+
+    /// Positions of the keys among `count` arguments.
+    pub fn key_positions(&self, count: usize) -> impl Iterator<Item = usize> + use<> {
+        let (first, last, step) = match self.keys {
+            KeySpec::None => (1, 0, 1),
+            KeySpec::Range { first, last, step } => (first, last, step),
+        };
+        let count = i32::try_from(count).unwrap_or(i32::MAX);
+        let last = if last < 0 { count + last } else { last.min(count - 1) };
+        (first..=last).step_by(step.unsigned_abs().max(1) as usize).map(|at| at as usize)
+    }
+}
