@@ -1,0 +1,122 @@
+//! Tests of the disks: what only the real one can show, and what both must answer alike.
+
+use super::real::{RealDisk, lock};
+use super::{DirEntry, Disk, Kind, Wait, errno};
+use std::io::ErrorKind;
+
+fn real() -> (tempfile::TempDir, RealDisk) {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let disk = RealDisk::open(root.path()).expect("it opens");
+    (root, disk)
+}
+
+#[test]
+fn real_disk_probes_and_leaves_nothing() {
+    let (root, disk) = real();
+    disk.probe().expect("the machine's file system will do");
+    disk.probe().expect("and again");
+    let names: Vec<_> = walkdir::WalkDir::new(root.path()).into_iter().flatten().collect();
+    assert_eq!(names.len(), 2, "only ROOT_DIR and .dredis: {names:?}");
+}
+
+#[test]
+fn real_disk_refuses_what_is_not_a_file_or_leads_away() {
+    let (root, disk) = real();
+    disk.create_dir("d").expect("mkdir");
+    disk.create("d/f", b"x").expect("create");
+    let at = |name: &str| root.path().join(name);
+    std::os::unix::fs::symlink("d", at("dirlink")).expect("symlink");
+    std::os::unix::fs::symlink("/etc/passwd", at("link")).expect("symlink");
+    let dir = rustix::fs::open(root.path(), rustix::fs::OFlags::PATH, rustix::fs::Mode::empty());
+    rustix::fs::mkfifoat(dir.expect("open"), "fifo", rustix::fs::Mode::RWXU).expect("mkfifo");
+    std::os::unix::net::UnixListener::bind(at("socket")).expect("bind");
+    for path in ["link", "dirlink/f", "fifo", "socket", "../x", "/etc/passwd", "d/../../x"] {
+        for wait in [Wait::Yes, Wait::No] {
+            let e = disk.read(path, wait).expect_err(path);
+            let put_off = wait == Wait::No && e.kind() == ErrorKind::WouldBlock;
+            assert!(put_off || e.kind() == ErrorKind::InvalidInput, "read {path}: {e}");
+        }
+        let e = disk.write_at(path, 0, b"x").expect_err(path);
+        assert_eq!(e.kind(), ErrorKind::InvalidInput, "write {path}: {e}");
+        assert_eq!(disk.append(path, b"x").expect_err(path).kind(), ErrorKind::InvalidInput);
+        assert!(disk.open(path).is_err(), "open {path}");
+        assert!(disk.sync_file(path).is_err(), "sync {path}");
+    }
+    for path in ["link", "dirlink", "fifo", "socket"] {
+        assert_eq!(disk.stat(path, Wait::Yes).expect(path).kind, Kind::Other);
+    }
+    for path in ["", ".", "..", "d/..", "d/", "dirlink/new", "/new"] {
+        assert!(disk.create_dir(path).is_err(), "mkdir {path}");
+        assert!(disk.rename("d/f", path).is_err(), "rename to {path}");
+    }
+    assert!(disk.create("link", b"x").is_err());
+    assert_eq!(disk.read("d/f", Wait::Yes).expect("still there"), b"x");
+}
+
+#[test]
+fn real_disk_reads_cached_files_without_waiting() {
+    let (_root, disk) = real();
+    for len in [0, 1, 4096, 100_000] {
+        let content: Vec<u8> = (0..len).map(|i| i as u8).collect();
+        let path = format!("f{len}");
+        disk.create(&path, &content).expect("create");
+        for wait in [Wait::Yes, Wait::No] {
+            assert_eq!(disk.read(&path, wait).expect("read"), content);
+        }
+        assert_eq!(disk.stat(&path, Wait::No).expect("stat").len, len);
+    }
+}
+
+#[test]
+fn real_disk_lists_on_from_any_position() {
+    let (_root, disk) = real();
+    for n in 0..2_000 {
+        disk.create(&format!("a rather long name, number {n}"), b"").expect("create");
+    }
+    let (mut position, mut names) = (0, Vec::new());
+    loop {
+        let (start, mut left) = (position, 7);
+        let mut visit = |entry: DirEntry<'_>| {
+            assert_eq!(entry.kind, Kind::File);
+            names.push(entry.name.to_vec());
+            position = entry.next;
+            left -= 1;
+            left > 0
+        };
+        if disk.list("", start, &mut visit).expect("list") {
+            break;
+        }
+    }
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 2_000);
+}
+
+#[test]
+fn a_root_is_locked_once() {
+    let (root, _disk) = real();
+    let guard = lock(root.path()).expect("free");
+    assert_eq!(lock(root.path()).expect_err("taken").kind(), ErrorKind::WouldBlock);
+    drop(guard);
+    lock(root.path()).expect("free again");
+}
+
+#[test]
+fn modes_and_errors_of_the_real_disk() {
+    use std::os::unix::fs::PermissionsExt;
+    let (root, disk) = real();
+    let mode = |name: &str| {
+        std::fs::metadata(root.path().join(name)).expect(name).permissions().mode() & 0o7777
+    };
+    disk.create_dir("d").expect("mkdir");
+    disk.create("f", b"").expect("create");
+    disk.append("g", b"").expect("append");
+    disk.create_shared("s", b"string").expect("create_shared");
+    disk.create_zeroed("z", (1 << 20) + 5).expect("create_zeroed");
+    assert_eq!([mode("d"), mode("f"), mode("g"), mode("s")], [0o700, 0o600, 0o600, 0o444]);
+    assert_eq!(disk.read("z", Wait::Yes).expect("read"), vec![0; (1 << 20) + 5]);
+    let e = disk.create(&"x".repeat(256), b"").expect_err("too long");
+    assert_eq!(errno(&e), Some(libc::ENAMETOOLONG));
+    assert!(e.to_string().contains("xxx: File name too long"), "{e}");
+    assert_eq!(errno(&disk.read("none", Wait::Yes).expect_err("absent")), Some(libc::ENOENT));
+}
