@@ -1,7 +1,7 @@
 //! Numbers as Redis reads and writes them: strict integers, doubles, and the decimal text of both.
 //!
 //! Everything works on bytes and allocates at most its result. Errors are `None`; the caller knows
-//! which of Redis' texts to send. [`super::decimal`] has the arithmetic of INCRBYFLOAT.
+//! which of Redis' texts to send. [`super::long_double`] has the arithmetic of INCRBYFLOAT.
 
 /// A decimal integer as Redis' own conversion accepts it: an optional `-`, no `+`, no spaces, no
 /// leading zero, no `-0`, and within `i64`.
@@ -129,4 +129,13 @@ fn layout_digits(digits: &str, exponent: i32) -> String {
     let point = if more.is_empty() { "" } else { "." };
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{first}{point}{more}e{sign}{}", exponent.abs())
+}
+
+/// A double as Redis accepts it: see [`super::long_double::parse_f64`].
+pub fn parse_f64(text: &[u8]) -> Option<f64> {
+    // What needs no correct rounding by hand: up to 15 digits are exact.
+    if let (1..=15, Some(value)) = (text.len(), parse_i64(text)) {
+        return Some(value as f64);
+    }
+    super::long_double::parse_f64(text)
 }
