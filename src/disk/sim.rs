@@ -23,6 +23,8 @@ use std::time::{Duration, SystemTime};
 mod names;
 mod node;
 mod state;
+#[cfg(test)]
+mod tests;
 
 /// Size of a simulated disk. Files take whole blocks, a directory one; each takes one inode.
 #[derive(Clone, Copy, Debug)]
