@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod base;
+pub mod config;
 pub mod disk;
 pub mod resp;
 
