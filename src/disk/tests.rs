@@ -1,8 +1,10 @@
 //! Tests of the disks: what only the real one can show, and what both must answer alike.
 
 use super::real::{RealDisk, lock};
-use super::{DirEntry, Disk, Kind, Wait, errno};
-use std::io::ErrorKind;
+use super::sim::{SimDisk, SimSettings, mix};
+use super::{DirEntry, Disk, Kind, Stat, Wait, errno};
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 
 fn real() -> (tempfile::TempDir, RealDisk) {
     let root = tempfile::tempdir().expect("a temporary directory");
@@ -119,4 +121,103 @@ fn modes_and_errors_of_the_real_disk() {
     assert_eq!(errno(&e), Some(libc::ENAMETOOLONG));
     assert!(e.to_string().contains("xxx: File name too long"), "{e}");
     assert_eq!(errno(&disk.read("none", Wait::Yes).expect_err("absent")), Some(libc::ENOENT));
+}
+
+/// The same chance for both disks.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = mix(self.0);
+        self.0 % bound
+    }
+
+    fn path(&mut self) -> String {
+        let names = ["a", "b", "c"];
+        let depth = 1 + self.below(3);
+        let parts = (0..depth).map(|_| names[self.below(3) as usize]);
+        parts.collect::<Vec<_>>().join("/")
+    }
+}
+
+/// An operation drawn by chance, done on a disk; the answer as text.
+fn step(disk: &dyn Disk, chance: &mut Chance) -> String {
+    let (operation, a, b) = (chance.below(20), chance.path(), chance.path());
+    let (offset, len) = (chance.below(1_500), chance.below(1_500));
+    let data = vec![b'a' + chance.below(26) as u8; len as usize];
+    let answer = match operation {
+        0..=2 => disk.create_dir(&a),
+        3 | 4 => disk.create(&a, &data),
+        5 => disk.create_shared(&a, &data),
+        6 => disk.write_at(&a, offset, &data),
+        7 => disk.append(&a, &data),
+        8 => disk.create_zeroed(&a, len),
+        9 => disk.link(&a, &b),
+        10 | 11 => disk.rename(&a, &b),
+        12 => disk.exchange(&a, &b),
+        13 => disk.remove_file(&a),
+        14 => disk.remove_dir(&a),
+        15 => disk.sync_file(&a),
+        16 => disk.sync_dir(&a),
+        17 => return format!("read {a}: {:?}", told(disk.read(&a, Wait::Yes))),
+        18 => {
+            let facts = |s: Stat| (s.kind, (s.kind == Kind::File).then_some((s.len, s.links)));
+            return format!("stat {a}: {:?}", told(disk.stat(&a, Wait::Yes).map(facts)));
+        }
+        _ => disk.open(&a).and_then(|file| {
+            file.write_at(offset, &data)?;
+            file.sync_data()?;
+            let mut buf = [0; 700];
+            let read = file.read_at(3, &mut buf)?;
+            assert_eq!(file.is_empty()?, file.len()? == 0);
+            disk.append(&a, &buf[..read])
+        }),
+    };
+    format!("{operation} {a} {b}: {:?}", told(answer))
+}
+
+/// An answer without what only people read.
+fn told<T>(answer: io::Result<T>) -> Result<T, (ErrorKind, Option<i32>)> {
+    answer.map_err(|e| (e.kind(), errno(&e)))
+}
+
+/// Everything on a disk, as its own listing and reading tell it.
+fn contents(disk: &dyn Disk) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut dirs = vec![String::new()];
+    while let Some(dir) = dirs.pop() {
+        let mut visit = |entry: DirEntry<'_>| {
+            let name = String::from_utf8(entry.name.to_vec()).expect("our own name");
+            let path = if dir.is_empty() { name } else { format!("{dir}/{name}") };
+            match entry.kind {
+                Kind::Dir => {
+                    found.insert(format!("{path}/"), Vec::new());
+                    dirs.push(path);
+                }
+                _ => {
+                    let content = disk.read(&path, Wait::Yes).expect("listed");
+                    found.insert(path, content);
+                }
+            }
+            true
+        };
+        assert!(disk.list(&dir, 0, &mut visit).expect("a directory"));
+    }
+    found
+}
+
+#[test]
+fn both_disks_answer_alike() {
+    for seed in 0..40 {
+        let (_root, real) = real();
+        let sim = SimDisk::new(SimSettings::default());
+        let mut chances = [Chance(seed), Chance(seed)];
+        for nth in 0..150 {
+            let [one, other] = &mut chances;
+            assert_eq!(step(&real, one), step(&sim, other), "seed {seed}, step {nth}");
+        }
+        let seen = contents(&sim);
+        assert_eq!(contents(&real), seen, "seed {seed}");
+        assert_eq!(sim.dump(""), seen, "seed {seed}");
+    }
 }
