@@ -194,11 +194,19 @@ impl TreeReader {
     }
 
     /// Finds a position near the end of a directory: all of them where positions are hashes,
-    /// elsewhere by halving, doubling and bisection of what was known.
+    /// elsewhere by halving, doubling and bisection of what was known. tmpfs counts down: there
+    /// the beginning has the largest one.
     fn measure(&self, db: Db) -> io::Result<()> {
         let span = &self.spans[usize::from(db)];
         let mut known = span.load(Ordering::Relaxed).max(1);
-        if known > HASHED_POSITION_MIN || !self.follows(db, 0)? {
+        let first = self.batch(db, 0, 3, false)?;
+        if known > HASHED_POSITION_MIN || first.seen == 0 {
+            return Ok(());
+        }
+        if let [one, two, _] = first.nexts[..]
+            && one > two
+        {
+            span.store(one + 2, Ordering::Relaxed);
             return Ok(());
         }
         // A file system may refuse a position that it never gave out.
@@ -325,6 +333,7 @@ impl TreeReader {
             if let Some(found) = Found::of(&entry) {
                 batch.entries.push((found, entry.next));
             }
+            batch.nexts.push(entry.next);
             let before = std::mem::replace(&mut batch.next, entry.next);
             batch.seen < want || to_cursor && !cursor::may_end(before, entry.next)
         });
@@ -347,6 +356,7 @@ impl TreeReader {
 #[derive(Default)]
 struct Batch {
     entries: Vec<(Found, u64)>,
+    nexts: Vec<u64>,
     seen: usize,
     next: u64,
     end: bool,

@@ -9,7 +9,7 @@ use crate::layout::op::Part;
 use crate::layout::reader::TreeReader;
 
 /// What happened before the journal that is replayed, and was synced.
-fn before() -> Batch {
+pub fn before() -> Batch {
     let long = [b'n'; 300];
     batch(vec![
         (b"kept", string(b"as it was")),
@@ -29,7 +29,7 @@ fn before() -> Batch {
 }
 
 /// The journal.
-fn batches() -> Vec<Batch> {
+pub fn batches() -> Vec<Batch> {
     let long = [b'n'; 300];
     let parts = || vec![put(Part::Type, b"string"), put(Part::Value, b"anew")];
     let first = batch(vec![
@@ -50,7 +50,7 @@ fn batches() -> Vec<Batch> {
     vec![first, second]
 }
 
-fn cleared_database() -> Vec<Batch> {
+pub fn cleared_database() -> Vec<Batch> {
     let (_, changes) = batch(vec![(b"after", string(b"v"))]);
     vec![(vec![0], changes)]
 }

@@ -1,5 +1,6 @@
 //! Tests of the tree: the same changes give the same files, whatever was there before.
 
+mod cuts;
 mod derived;
 mod faults;
 mod names;
