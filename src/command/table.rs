@@ -34,6 +34,8 @@ pub const SKIP_MONITOR: Flags = Flags(1 << 11);
 pub const SKIP_SLOWLOG: Flags = Flags(1 << 12);
 /// The positions of the keys depend on other arguments.
 pub const MOVABLE: Flags = Flags(1 << 13);
+/// As Redis' `no_async_loading`.
+pub const NO_ASYNC_LOADING: Flags = Flags(1 << 15);
 /// Runs even while the backlog is full or the disk is: it frees room (DEL, UNLINK, FLUSHALL).
 pub const FREES: Flags = Flags(1 << 14);
 
@@ -109,9 +111,77 @@ pub struct Command {
     pub group: &'static str,
     /// Subcommands of a container.
     pub subcommands: &'static [Command],
+    /// ACL categories that follow from neither flags nor group, without `@`.
+    pub categories: &'static [&'static str],
+    /// What it does with its keys, one text of words for each key specification: `RW access`.
+    pub access: &'static [&'static str],
+    /// Redis' command tips.
+    pub tips: &'static [&'static str],
+}
+
+/// A row; what documentation and COMMAND need beyond it is added by the methods of [`Command`].
+pub const fn row(
+    name: &'static str,
+    arity: i32,
+    keys: KeySpec,
+    flags: Flags,
+    run: Handler,
+    synopsis: &'static str,
+) -> Command {
+    Command {
+        name,
+        arity,
+        keys,
+        flags,
+        run,
+        synopsis,
+        summary: "",
+        since: "",
+        group: "",
+        subcommands: &[],
+        categories: &[],
+        access: &[],
+        tips: &[],
+    }
 }
 
 impl Command {
+    /// With its group, the version that had it first, and a sentence.
+    pub const fn doc(
+        self,
+        group: &'static str,
+        since: &'static str,
+        summary: &'static str,
+    ) -> Command {
+        Command { group, since, summary, ..self }
+    }
+
+    /// With what it does with its keys, for COMMAND.
+    pub const fn access(self, access: &'static [&'static str]) -> Command {
+        Command { access, ..self }
+    }
+
+    /// With ACL categories beside those of its flags and its group.
+    pub const fn categories(self, categories: &'static [&'static str]) -> Command {
+        Command { categories, ..self }
+    }
+
+    /// With tips, for COMMAND.
+    pub const fn tips(self, tips: &'static [&'static str]) -> Command {
+        Command { tips, ..self }
+    }
+
+    /// With subcommands.
+    pub const fn with(self, subcommands: &'static [Command]) -> Command {
+        Command { subcommands, ..self }
+    }
+
+    /// The subcommand with this name, in any case of letters.
+    pub fn subcommand(&self, name: &[u8]) -> Option<&'static Command> {
+        let subcommands: &'static [Command] = self.subcommands;
+        subcommands.iter().find(|sub| sub.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
     /// Whether `count` arguments, the name included, fit the arity.
     #[inline]
     pub fn takes(&self, count: usize) -> bool {

@@ -4,6 +4,8 @@ use crate::command::Command;
 
 pub mod connection;
 pub mod keys;
+mod lcs;
 pub mod server;
+mod set_options;
 pub mod strings;
 pub mod tree;
