@@ -1,10 +1,11 @@
-//! The helpers that do what blocks, as workers with queues: four lanes, each one job at a time.
+//! The helpers that do what blocks, as workers with queues: five lanes, each one job at a time.
 //!
 //! | lane | does |
 //! |---|---|
 //! | journal | writes and syncs groups, records checkpoints, backups |
 //! | writer | brings layers of the backlog into the tree, syncs it |
-//! | reader | cold reads, listings, counts, walks |
+//! | reader | cold reads, steps of SCAN |
+//! | lister | listings, counts, walks: what may take long |
 //! | sweeper | removes trash, reads and removes hints, frees memory |
 //!
 //! The engine makes [`Job`]s and takes [`Report`]s; nothing else is shared. The server runs each
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// How many directory entries one job of a walk looks at.
-const WALK_NAMES: usize = 4096;
+const WALK_NAMES: usize = 1024;
 /// How many things one job takes out of the trash.
 const SWEEP_FILES: usize = 512;
 /// How many names one job reads from a file of hints.
@@ -41,14 +42,17 @@ pub enum Lane {
     Journal,
     /// Writes and syncs the tree.
     Writer,
-    /// Reads the tree.
+    /// Reads the tree, a key or a few at a time.
     Reader,
+    /// Lists the tree, all names of it.
+    Lister,
     /// Cleans up.
     Sweeper,
 }
 
 /// All lanes.
-pub const LANES: [Lane; 4] = [Lane::Journal, Lane::Writer, Lane::Reader, Lane::Sweeper];
+pub const LANES: [Lane; 5] =
+    [Lane::Journal, Lane::Writer, Lane::Reader, Lane::Lister, Lane::Sweeper];
 
 /// What a helper is to do.
 pub enum Job {
@@ -176,12 +180,8 @@ impl Job {
             | Job::EndBackup(_)
             | Job::DropPin => Lane::Journal,
             Job::Apply(_) | Job::SyncTree(_) | Job::RecordSizes(_) => Lane::Writer,
-            Job::Load(_)
-            | Job::Names(..)
-            | Job::Step(..)
-            | Job::Sample(..)
-            | Job::Count(..)
-            | Job::Walk { .. } => Lane::Reader,
+            Job::Load(_) | Job::Step(..) | Job::Sample(..) => Lane::Reader,
+            Job::Names(..) | Job::Count(..) | Job::Walk { .. } => Lane::Lister,
             Job::Sweep
             | Job::ReadHints(..)
             | Job::RemoveHints(_)
@@ -202,11 +202,12 @@ pub fn workers(
     disk: &Arc<dyn Disk>,
     journal: Box<dyn Journal>,
     writer: TreeWriter,
-) -> [Box<dyn Worker>; 4] {
+) -> [Box<dyn Worker>; LANES.len()] {
     let reader = writer.reader();
     [
         Box::new(JournalWorker { journal }),
         Box::new(WriterWorker { disk: disk.clone(), writer }),
+        Box::new(ReaderWorker { reader: reader.clone() }),
         Box::new(ReaderWorker { reader }),
         Box::new(SweepWorker { disk: disk.clone(), sweeper: Sweeper::new(disk.clone()) }),
     ]
@@ -314,7 +315,7 @@ impl ReaderWorker {
         let mut bulks = Vec::new();
         let mut count = 0;
         let mut add = |name: &[u8]| {
-            if pattern == b"*" || glob::matches(pattern, name) {
+            if pattern == b"*" || glob::matches(pattern, name, glob::Case::Sensitive) {
                 bulks.extend_from_slice(b"$");
                 crate::base::number::push_i64(&mut bulks, name.len() as i64);
                 bulks.extend_from_slice(b"\r\n");
@@ -404,7 +405,7 @@ impl Worker for ReaderWorker {
             Job::Walk { db, position, deadlines } => {
                 self.walk(db, position, deadlines).unwrap_or_else(|error| {
                     log::warn!("walking database {db}: {error}");
-                    Report::Idle(Lane::Reader)
+                    Report::Idle(Lane::Lister)
                 })
             }
             _ => unreachable!("a job goes to its lane"),

@@ -111,7 +111,7 @@ impl Session {
         if self.sent == self.output.len() {
             self.output.clear();
             self.output.shrink_to(BUFFER_BYTES_IDLE);
-        } else if self.sent >= BUFFER_BYTES_IDLE {
+        } else if self.sent >= BUFFER_BYTES_IDLE.max(self.output.len() / 2) {
             self.output.drain(..self.sent);
             for gate in &mut self.gates {
                 gate.start -= self.sent;

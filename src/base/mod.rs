@@ -7,4 +7,5 @@ pub mod hash;
 pub mod long_double;
 pub mod number;
 pub mod rng;
+pub mod sys;
 pub mod variant;

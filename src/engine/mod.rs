@@ -17,6 +17,7 @@ use crate::command::client::{Client, ClientId, Clients, Closing};
 use crate::command::server::Server;
 use crate::config::Fsync;
 use crate::dispatch::{self, Caller, Ground, Ran};
+use crate::disk::Disk;
 use crate::journal::Group;
 use crate::keyspace::{Error, Grant, Keyspace, Miss, Need};
 use crate::lanes::{Job, Lane};
@@ -24,9 +25,10 @@ use crate::layout::op::{Db, Key, Seq};
 use crate::resp::{Limits, Parsed};
 use crate::session::{Parked, Session};
 use hashbrown::HashMap;
-use pipeline::Pipeline;
+use pipeline::{Listing, Pipeline};
 pub use start::{Opened, Settings, StartError, open};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use upkeep::Upkeep;
 
 /// Where a client comes from.
@@ -48,6 +50,7 @@ pub struct Engine {
     pub clients: Clients,
     /// Configuration and figures.
     pub server: Server,
+    disk: Arc<dyn Disk>,
     sessions: HashMap<ClientId, Box<Session>>,
     group: Group,
     jobs: VecDeque<Job>,
@@ -74,8 +77,8 @@ struct Waiting {
     synced: Vec<(Seq, ClientId)>,
     counts: Vec<(Db, ClientId)>,
     backup_start: Vec<(Seq, String, ClientId)>,
+    backup_began: Vec<ClientId>,
     backup_stop: Vec<ClientId>,
-    listings: VecDeque<Job>,
 }
 
 impl Engine {
@@ -87,7 +90,7 @@ impl Engine {
         }
         self.server.stats.connections += 1;
         let now_ms = self.server.now_ms;
-        let authenticated = self.server.config.password.is_none();
+        let authenticated = self.server.config.password.is_empty();
         let id = self.clients.add(|id| Client {
             id,
             addr: peer.addr,
@@ -161,7 +164,7 @@ impl Engine {
         };
         let limits = Limits {
             authenticated: client.authenticated,
-            bulk_bytes_max: self.server.config.proto_max_bulk_len,
+            bulk_bytes_max: self.server.config.proto_max_bulk_len as usize,
         };
         let end = match session.parser.parse(&session.input[session.at..], limits) {
             Ok(Parsed::Command { end }) => end,
@@ -227,14 +230,12 @@ impl Engine {
                 let name = self.server.backup.as_ref().map(|backup| backup.id.clone());
                 self.post(Job::EndBackup(name.unwrap_or_default()));
             }
-            Need::Names { db, pattern, overlay } => {
-                waiting.listings.push_back(Job::Names(id, db, pattern, overlay));
+            Need::Names { db, pattern } => {
+                self.pipeline.listings.push_back(Listing::Names(id, db, pattern));
             }
             Need::Count { db } => {
                 if !waiting.counts.iter().any(|(of, _)| *of == db) {
-                    self.keys.sizes.begin_count(db);
-                    let overlay = self.keys.overlay(db);
-                    waiting.listings.push_back(Job::Count(db, overlay));
+                    self.pipeline.listings.push_back(Listing::Count(db));
                 }
                 waiting.counts.push((db, id));
             }
@@ -280,7 +281,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let protocol = self.clients.get(id).map(|client| client.protocol).unwrap_or_default();
         crate::resp::Reply::new(&mut session.output, protocol).error_bytes(&error.0);
-        let limits = Limits { authenticated: true, bulk_bytes_max: u64::MAX };
+        let limits = Limits { authenticated: true, bulk_bytes_max: usize::MAX };
         if let Ok(Parsed::Command { end }) =
             session.parser.parse(&session.input[session.at..], limits)
         {
@@ -335,6 +336,11 @@ impl Engine {
         }
     }
 
+    /// A client has had its turn and is to be served again in the next one.
+    pub fn call_again(&mut self, id: ClientId) {
+        self.ready.push(id);
+    }
+
     /// Whether a client waits for something; then it is not read from.
     pub fn is_parked(&self, id: ClientId) -> bool {
         self.sessions.get(&id).is_some_and(|session| session.parked.is_some())
@@ -367,6 +373,7 @@ impl Waiting {
         self.applied.retain(|(_, waiter)| *waiter != id);
         self.synced.retain(|(_, waiter)| *waiter != id);
         self.backup_start.retain(|(_, _, waiter)| *waiter != id);
+        self.backup_began.retain(|waiter| *waiter != id);
         self.backup_stop.retain(|waiter| *waiter != id);
     }
 

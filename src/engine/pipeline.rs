@@ -9,7 +9,7 @@ use crate::command::server::Shutdown;
 use crate::config::Fsync;
 use crate::journal::Group;
 use crate::lanes::Job;
-use crate::layout::op::{Db, Key, Seq};
+use crate::layout::op::{DATABASES, Db, Key, Seq};
 use std::collections::VecDeque;
 
 /// A layer for the writer has about this many bytes: some hundred keys.
@@ -62,12 +62,22 @@ pub(super) struct Pipeline {
     pub listings: VecDeque<Listing>,
     /// The disk refused something.
     pub full: bool,
+    /// The clock of this tick.
     pub now_us: u64,
+    /// When the last command came.
     pub last_command_us: u64,
+    /// When the journal was last asked to sync.
     pub last_sync_us: u64,
+    /// When the tree was last asked to sync.
     pub last_checkpoint_us: u64,
+    /// When the free space was last asked for.
     pub last_space_us: u64,
+    /// When what a full disk refused is tried again.
     pub retry_us: u64,
+    /// Spare segments are being made.
+    pub preparing: bool,
+    /// How many spare segments the journal is asked to keep.
+    pub spares_wanted: usize,
     /// Size of a segment of the journal.
     pub segment_bytes: u64,
 }
@@ -223,14 +233,14 @@ impl Engine {
         if applied <= self.server.checkpoint {
             return false;
         }
-        let waited = |seqs: &mut dyn Iterator<Item = Seq>| {
-            seqs.any(|seq| seq > self.server.checkpoint && seq <= applied)
-        };
+        let waiting = &self.waiting;
+        let synced = waiting.synced.iter().map(|(seq, _)| *seq);
+        let backups = waiting.backup_start.iter().map(|(seq, ..)| *seq);
+        let waited = synced.chain(backups).any(|seq| seq > self.server.checkpoint && seq <= applied);
         self.pipeline.now_us >= self.pipeline.last_checkpoint_us + CHECKPOINT_US
             || self.server.shutdown.is_some()
             || self.journal_is_long()
-            || waited(&mut self.waiting.synced.iter().map(|(seq, _)| *seq))
-            || waited(&mut self.waiting.backup_start.iter().map(|(seq, ..)| *seq))
+            || waited
     }
 
     /// Starts the next listing once the writer has paused: the names it does not know of stay.
@@ -349,6 +359,18 @@ impl Engine {
             }
         }
         self.keys.may_expire = bytes < bound;
+    }
+
+    /// Whether a group waits to be handed to the journal.
+    pub fn wants_commit(&self) -> bool {
+        !self.pipeline.committing && !self.group.is_empty() && self.pipeline.refused_group.is_none()
+    }
+
+    /// Has the sizes noted that are known: the last thing of a clean stop.
+    pub fn record_sizes(&mut self) {
+        let sizes = (0..DATABASES).filter_map(|db| Some((db, self.keys.sizes.known(db)?)));
+        let job = Job::RecordSizes(sizes.collect());
+        self.post(job);
     }
 
     /// Whether a stop that drains has nothing left to do.

@@ -29,7 +29,10 @@ impl Engine {
                 self.pipeline.last_space_us = 0;
                 self.check_room();
             }
-            Report::Journal(status) => self.server.journal = status,
+            Report::Journal(status) => {
+                self.pipeline.preparing = false;
+                self.server.journal = status;
+            }
             Report::BackupBegan(name, first, status) => {
                 self.server.journal = status;
                 let since_ms = self.server.now_ms;
