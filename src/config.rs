@@ -4,6 +4,7 @@
 //! warning about unknown ones derive from it. Values are checked for their form here; whether a
 //! directory exists or a port is free is found out by those who use it.
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -30,10 +31,12 @@ pub struct Config {
     #[arg(long, env = "DREDIS_PORT", default_value = "6377", value_parser = port)]
     pub port: u16,
     /// Unix socket to listen on as well
-    #[arg(long = "unixsocket", env = "DREDIS_UNIXSOCKET", value_name = "PATH")]
+    #[arg(long = "unixsocket", env = "DREDIS_UNIXSOCKET", value_name = "PATH",
+        value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub unix_socket: Option<PathBuf>,
     /// Directory of the database; none is a temporary one that is not kept
-    #[arg(long, env = "ROOT_DIR", value_name = "PATH")]
+    #[arg(long, env = "ROOT_DIR", value_name = "PATH",
+        value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub root_dir: Option<PathBuf>,
     /// Log in detail
     #[arg(long, env = "DEBUG", default_value = "false", value_name = "BOOL", num_args = 0..=1,
@@ -199,7 +202,8 @@ fn refusal(error: &clap::Error) -> Exit {
         }
         _ => {
             let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default();
+            let lines = text.lines().take_while(|line| !line.trim().is_empty());
+            let line = lines.map(str::trim).collect::<Vec<_>>().join(" ");
             format!("dredis: {}", line.trim_start_matches("error: "))
         }
     };
@@ -213,7 +217,7 @@ fn expected_values(error: &clap::Error) -> String {
     }
 }
 
-/// ` (or NAME)`, where the flag has a variable.
+/// ` (variable NAME)`, where the flag has one.
 fn variable(flag: &str) -> String {
     let command = CommandLine::command();
     let arg = command.get_arguments().find(|arg| arg.get_long() == flag.strip_prefix("--"));
@@ -247,7 +251,8 @@ fn help(command: &Command, matches: &clap::ArgMatches) -> String {
     });
     format!(
         "{about}\n\nUsage: dredis [FLAGS] [serve]\n       dredis check ROOT_DIR [--json]\n       \
-         dredis --help | --version\n\nSizes take k, kb, m, mb, g or gb (1k is 1000, 1kb is 1024).\n\n{}",
+         dredis --help | --version\n\n\
+         Sizes take k, kb, m, mb, g or gb (1k is 1000, 1kb is 1024).\n\n{}",
         lines.collect::<String>()
     )
 }
@@ -317,6 +322,9 @@ mod tests {
         let given = from(&line).unwrap().config;
         assert_eq!((given.port, given.debug, given.cache_bytes), (7000, true, 64 << 20));
         assert_eq!(given.fsync, Fsync::No);
+
+        let empty = from(&["--root-dir=", "--unixsocket", ""]).unwrap().config;
+        assert_eq!((empty.root_dir, empty.unix_socket), (None, None));
 
         let check = from(&["check", "/data", "--json"]).unwrap();
         assert_eq!(check.task, Task::Check { dir: "/data".into(), json: true });

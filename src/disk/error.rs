@@ -61,8 +61,9 @@ pub fn errno(error: &io::Error) -> Option<i32> {
     error.raw_os_error().or_else(|| failure().map(|failure| failure.errno.raw_os_error()))
 }
 
-/// Whether the disk is full: no blocks, no inodes, or the end of a quota. Errors of a [`super::Disk`]
-/// have the kind `StorageFull` in all three cases; std calls a quota `QuotaExceeded`.
+/// Whether the disk is full: no blocks, no inodes, or the end of a quota. Errors of a
+/// [`super::Disk`] have the kind `StorageFull` then; std calls the last one `QuotaExceeded`, and
+/// that is understood too.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -153,4 +153,8 @@ pub trait Disk: Send + Sync {
     fn sync_all(&self) -> io::Result<()>;
     /// Room on the file system.
     fn space(&self) -> io::Result<Space>;
+    /// Whether overwriting takes new blocks (btrfs): there nothing prewritten helps on a full disk.
+    fn copy_on_write(&self) -> bool {
+        false
+    }
 }

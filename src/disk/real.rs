@@ -80,11 +80,6 @@ impl RealDisk {
         Ok(RealDisk { root, synced: open()?, copy_on_write: magic as u64 == BTRFS_MAGIC })
     }
 
-    /// Whether overwriting a file takes new blocks (btrfs): no prewritten file helps there.
-    pub fn copy_on_write(&self) -> bool {
-        self.copy_on_write
-    }
-
     /// Finds out whether this file system can hold a database. An error is one line that says what
     /// is wrong and what to do. Makes and removes names in `.dredis/probe`; on a full disk it looks
     /// only at what it can.
@@ -357,6 +352,10 @@ impl Disk for RealDisk {
             inodes_free: if room.f_files == 0 { u64::MAX } else { room.f_favail },
             block_bytes: room.f_frsize,
         })
+    }
+
+    fn copy_on_write(&self) -> bool {
+        self.copy_on_write
     }
 }
 

@@ -112,7 +112,8 @@ impl SimDisk {
     }
 
     /// This call alone fails with this errno and changes nothing; only a file that it was to
-    /// create is there, empty. Several calls can be chosen.
+    /// create is there, empty, where the errno is one of a write (ENOSPC, EDQUOT, EIO). Several
+    /// calls can be chosen.
     pub fn fail_at(&self, call: u64, errno: i32) {
         self.lock().faults.insert(call, Errno::from_raw_os_error(errno));
     }
@@ -244,6 +245,11 @@ impl SimDisk {
             return Err(failed(Errno::IO, "create", path));
         }
         let turn = machine.turn();
+        if let Turn::Fail(errno) = turn
+            && !matches!(errno, Errno::NOSPC | Errno::DQUOT | Errno::IO)
+        {
+            return Err(failed(errno, "create", path));
+        }
         let made = machine.state.create(path, shared);
         match turn {
             Turn::Fail(errno) => Err(errno),

@@ -10,7 +10,8 @@
 //!          start:8       which start of the server wrote it (checkpoint.rs)
 //!          salt:8        of this use: in each of its frames
 //!          first:8       sequence number of the first frame; 0: nothing in the segment is valid
-//!          zero:464
+//!          continues:8   1: the first frame continues a chain of an earlier segment; else 0
+//!          zero:456
 //! ```
 //!
 //! A recycled segment gets a new header with its first frames; both are in the same sync. A segment
@@ -38,6 +39,8 @@ pub struct Header {
     pub salt: u64,
     /// Sequence number of its first frame; 0 where nothing in it is valid.
     pub first: Seq,
+    /// Whether its first frame continues a chain of an earlier segment.
+    pub continues: bool,
 }
 
 /// What the first sector of a file says.
@@ -71,8 +74,9 @@ pub fn write(header: &Header) -> [u8; HEADER_BYTES] {
     let mut sector = [0; HEADER_BYTES];
     sector[..8].copy_from_slice(&MAGIC);
     sector[8..12].copy_from_slice(&FORMAT.to_le_bytes());
-    let numbers = [header.generation, header.start, header.salt, header.first];
-    for (place, number) in sector[16..48].chunks_exact_mut(8).zip(numbers) {
+    let continues = u64::from(header.continues);
+    let numbers = [header.generation, header.start, header.salt, header.first, continues];
+    for (place, number) in sector[16..56].chunks_exact_mut(8).zip(numbers) {
         place.copy_from_slice(&number.to_le_bytes());
     }
     let sum = sum(&sector);
@@ -95,6 +99,7 @@ pub fn parse(bytes: &[u8]) -> Parsed {
             start: read_u64(sector, 24),
             salt: read_u64(sector, 32),
             first: read_u64(sector, 40),
+            continues: read_u64(sector, 48) != 0,
         }),
         format => Parsed::Unknown(format),
     }

@@ -1,8 +1,8 @@
 //! The write-ahead journal: batches of ops, in order, that survive a power cut.
 //!
 //! The event loop encodes batches into a [`Group`]; a helper thread appends the group and syncs
-//! it; the tree writer tells what the tree has ([`Journal::trim`]), and recovery gives back
-//! what it has not. It keeps records in zero-filled, preallocated, recycled files below
+//! it; the tree writer tells what the tree has ([`Journal::trim`]), and [`recover()`] gives back
+//! what it has not. [`Segments`] keeps records in zero-filled, preallocated, recycled files below
 //! `journal/`; behind the trait [`Journal`] nobody else knows of them. The bytes are described in
 //! `docs/JOURNAL.md` and at the top of `ops.rs`, `frame.rs`, `header.rs`, `checkpoint.rs` and
 //! `backup.rs`.
@@ -14,9 +14,20 @@ use crate::layout::op::{Op, Seq};
 use std::fmt;
 use std::io;
 
+pub mod backup;
+pub mod checkpoint;
 pub mod frame;
 pub mod header;
 pub mod ops;
+pub mod recover;
+pub mod replay;
+pub mod segments;
+
+#[cfg(test)]
+mod tests;
+
+pub use recover::{Recovered, Report, inspect, recover};
+pub use segments::Segments;
 
 /// The folder of the journal below ROOT_DIR.
 pub const FOLDER: &str = "journal";

@@ -21,7 +21,9 @@ use crate::layout::{cursor, paths};
 const LOAD_TRIES_MAX: usize = 4;
 /// Entries of a directory that are held while they are visited.
 const BATCH_ENTRIES_MAX: usize = 1024;
-/// Directory positions from here on are hashes, spread over all 63 bits.
+/// Steps of the bisection that finds the end of a directory.
+const MEASURE_STEPS: u32 = 8;
+/// Directory positions above this are hashes, spread over all 63 bits.
 const HASHED_POSITION_MIN: u64 = 1 << 40;
 
 /// How much of a key to read.
@@ -60,7 +62,7 @@ impl Markers {
             match disk.stat(&paths::marker(db), Wait::Yes) {
                 Ok(_) => markers.set(db, true),
                 Err(error) if is_absent(&error) => {}
-                Err(error) => return Err(at(&paths::marker(db), error)),
+                Err(error) => return Err(error),
             }
         }
         Ok(markers)
@@ -172,7 +174,7 @@ impl TreeReader {
     /// the disk. Names as with [`TreeReader::keys`].
     pub fn sample(&self, db: Db, seed: u64, limit: usize) -> io::Result<Vec<Key>> {
         let span = &self.spans[usize::from(db)];
-        if span.load(Ordering::Relaxed) == 0 || seed.is_multiple_of(16) {
+        if span.load(Ordering::Relaxed) <= 1 || seed.is_multiple_of(16) {
             self.measure(db)?;
         }
         let start = seed % span.load(Ordering::Relaxed).max(1);
@@ -192,31 +194,46 @@ impl TreeReader {
     }
 
     /// Finds a position near the end of a directory: all of them where positions are hashes,
-    /// elsewhere by doubling or halving what was known.
+    /// elsewhere by halving, doubling and bisection of what was known. tmpfs counts down: there
+    /// the beginning has the largest one.
     fn measure(&self, db: Db) -> io::Result<()> {
         let span = &self.spans[usize::from(db)];
-        let mut known = span.load(Ordering::Relaxed);
-        if known == i64::MAX as u64 {
+        let mut known = span.load(Ordering::Relaxed).max(1);
+        let first = self.batch(db, 0, 3, false)?;
+        if known > HASHED_POSITION_MIN || first.seen == 0 {
             return Ok(());
         }
-        if known == 0 {
-            let batch = self.batch(db, 0, 64, false)?;
-            // The position behind the last entry may be any large number.
-            let behind = batch.nexts.len().saturating_sub(1);
-            known = batch.nexts[..behind].iter().copied().max().unwrap_or(1).max(1);
-            if known >= HASHED_POSITION_MIN {
-                known = i64::MAX as u64;
-            }
+        if let [one, two, _] = first.nexts[..]
+            && one > two
+        {
+            span.store(one + 2, Ordering::Relaxed);
+            return Ok(());
         }
-        let follows = |position| matches!(self.batch(db, position, 1, false), Ok(b) if b.seen > 0);
-        while known > 1 && known < HASHED_POSITION_MIN && !follows(known) {
+        // A file system may refuse a position that it never gave out.
+        let follows = |position| self.follows(db, position).unwrap_or(false);
+        while known > 1 && !follows(known) {
             known /= 2;
         }
-        while known < HASHED_POSITION_MIN && follows(known * 2) {
+        while known <= HASHED_POSITION_MIN && follows(known * 2) {
             known *= 2;
         }
-        span.store(known, Ordering::Relaxed);
+        let mut beyond = known * 2;
+        for _ in 0..MEASURE_STEPS {
+            let middle = known.midpoint(beyond);
+            if known <= HASHED_POSITION_MIN && follows(middle) {
+                known = middle;
+            } else {
+                beyond = middle;
+            }
+        }
+        let hashed = known > HASHED_POSITION_MIN;
+        span.store(if hashed { i64::MAX as u64 } else { known }, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Whether an entry follows a position.
+    fn follows(&self, db: Db, position: u64) -> io::Result<bool> {
+        Ok(!self.disk.list(&paths::database(db), position, &mut |_| false)?)
     }
 
     /// Asks `ask` for the plain name's directory and, where a marker lies, for the hashed one's.
@@ -254,7 +271,7 @@ impl TreeReader {
             }
             // On its way out: `type` goes first. Or damage, if `type` stays.
         }
-        Err(damaged(dir, &Part::Value, "the value of a string", b"nothing"))
+        Err(damaged(dir, &Part::Value, "the value of a string", b""))
     }
 
     /// Fills in the value, as far as it is asked for; breaks where there is none.
@@ -273,7 +290,7 @@ impl TreeReader {
                     Ok(stat) if stat.kind == Kind::File => loaded.len = stat.len,
                     Ok(_) => return Err(damaged(dir, &Part::Value, "a file", b"something else")),
                     Err(error) if is_absent(&error) => return Ok(ControlFlow::Break(())),
-                    Err(error) => return Err(at(&path, error)),
+                    Err(error) => return Err(error),
                 }
             }
             What::Value => match self.optional(dir, &Part::Value, wait)? {
@@ -303,7 +320,7 @@ impl TreeReader {
         match self.disk.read(&path, wait) {
             Ok(content) => Ok(Some(content)),
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(at(&path, error)),
+            Err(error) => Err(error),
         }
     }
 
@@ -316,11 +333,11 @@ impl TreeReader {
             if let Some(found) = Found::of(&entry) {
                 batch.entries.push((found, entry.next));
             }
-            let before = std::mem::replace(&mut batch.next, entry.next);
             batch.nexts.push(entry.next);
+            let before = std::mem::replace(&mut batch.next, entry.next);
             batch.seen < want || to_cursor && !cursor::may_end(before, entry.next)
         });
-        batch.end = end.map_err(|error| at(&dir, error))?;
+        batch.end = end?;
         Ok(batch)
     }
 
@@ -330,7 +347,7 @@ impl TreeReader {
         match self.disk.read(&path, Wait::Yes) {
             Ok(full) => Ok(names::resolve(name.as_bytes(), &full).map(|key| key.into_owned())),
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(at(&path, error)),
+            Err(error) => Err(error),
         }
     }
 }
@@ -369,16 +386,11 @@ pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// The same error with its path.
-pub(super) fn at(path: &str, error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::WouldBlock {
-        return error;
-    }
-    io::Error::new(error.kind(), format!("{path}: {error}"))
-}
-
 fn damaged(dir: &str, part: &Part, expected: &str, came: &[u8]) -> io::Error {
     let path = paths::part(dir, part);
-    let came = names::encode_full(&came[..came.len().min(64)]);
+    let came = match came {
+        b"" => "nothing".to_owned(),
+        came => names::encode_full(&came[..came.len().min(64)]),
+    };
     io::Error::new(io::ErrorKind::InvalidData, format!("{path}: expected {expected}, got {came}"))
 }

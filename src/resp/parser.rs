@@ -50,7 +50,8 @@ pub enum Parsed {
     },
     /// The request goes on behind the input; come back with the same bytes and more.
     Incomplete {
-        /// At least this many more bytes are needed (1 or more).
+        /// At least this many more bytes are needed: 1, or what an announced argument lacks (up to
+        /// [`Limits::bulk_bytes_max`], so a hint for reading, not a size to allocate at once).
         need: usize,
     },
     /// A request without arguments (an empty line, `*0`), to be skipped without a reply.
@@ -206,7 +207,7 @@ impl Parser {
                 Some(length) => length,
                 None => {
                     let Some(line) = self.header(input, ProtocolError::TooBigBulkCount)? else {
-                        return Ok(Parsed::Incomplete { need: self.missing.saturating_mul(2) });
+                        return Ok(Parsed::Incomplete { need: 1 });
                     };
                     let length = bulk_length(&input[line.start..line.end], limits)?;
                     self.bulk_len = Some(length);

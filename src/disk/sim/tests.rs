@@ -166,8 +166,11 @@ fn one_call_fails_and_a_created_file_is_left_empty() {
     assert_eq!(d.dump(""), files(&[("f", b"")]));
     d.create("f", b"").expect_err("it is there");
     d.create_dir("d").expect("no fault any more");
-    d.count_reads(true);
     d.fail_at(5, libc::EMFILE);
+    d.create("g", b"").expect_err("no descriptor");
+    d.create("g", b"").expect("so it was not made");
+    d.count_reads(true);
+    d.fail_at(7, libc::EMFILE);
     let e = d.read("f", Wait::Yes).expect_err("no descriptor");
     assert!(crate::disk::is_out_of_descriptors(&e));
 }
