@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use crate::disk::{Disk, is_full};
+use crate::disk::{Disk, is_full, is_out_of_descriptors};
 use crate::layout::paths;
 
 /// Names that one inode gets: far below every file system's limit, so that copying tools that
@@ -61,7 +61,7 @@ impl Links {
     }
 
     /// Makes `path` a name of the inode for `stem`, which is also its content. An error is one of
-    /// syncing a new inode: the disk is not to be trusted.
+    /// syncing a new inode, and the disk is not to be trusted; or descriptors have run out.
     pub(super) fn link(&mut self, stem: &'static str, path: &str) -> io::Result<Linked> {
         if self.unsupported || !self.provide(stem)? {
             return Ok(Linked::Refused);
@@ -76,6 +76,7 @@ impl Links {
                 Ok(Linked::Done)
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Linked::Exists),
+            Err(error) if is_out_of_descriptors(&error) => Err(error),
             Err(error) => {
                 let missing = error.kind() == io::ErrorKind::NotFound;
                 self.unsupported = inode.links == 0 && !missing && !is_full(&error);

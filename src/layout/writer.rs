@@ -358,16 +358,28 @@ impl TreeWriter {
         match self.disk.create_dir(&paths::key_dir(db, name)) {
             Ok(()) => Ok(Made::New),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Made::There),
-            Err(error) if !name.is_hashed() && self.is_refusal(&error)? => Ok(Made::Refused),
+            Err(error) if !name.is_hashed() && self.is_refusal(&error)? => {
+                // A key must never come to lie in two places.
+                let there = self.is_dir(&paths::key_dir(db, name))?;
+                Ok(if there { Made::There } else { Made::Refused })
+            }
             Err(error) => Err(error),
         }
     }
 
     /// Whether an error of mkdir speaks of the name and not of the disk (RELIABILITY, 10).
-    fn is_refusal(&self, error: &io::Error) -> io::Result<bool> {
+    fn is_refusal(&mut self, error: &io::Error) -> io::Result<bool> {
         if disk::is_full(error) {
             let space = self.disk.space()?;
-            return Ok(space.bytes_free >= ROOM_BYTES_MIN && space.inodes_free >= ROOM_INODES_MIN);
+            if space.bytes_free < ROOM_BYTES_MIN || space.inodes_free < ROOM_INODES_MIN {
+                return Ok(false);
+            }
+            // A quota, or room in pieces too small, does not show in the numbers.
+            let elsewhere = self.tmp();
+            return match self.disk.create_dir(&elsewhere) {
+                Err(error) if disk::is_full(&error) => Ok(false),
+                made => made.and_then(|()| self.disk.remove_dir(&elsewhere)).map(|()| true),
+            };
         }
         let refusals = [Errno::OVERFLOW, Errno::NAMETOOLONG, Errno::INVAL, Errno::ILSEQ];
         let errno = disk::errno(error);

@@ -41,8 +41,19 @@ fn dump(disk: &SimDisk) -> Dump {
         .collect()
 }
 
+/// The tree after `journal` without any fault.
+fn whole(journal: &[Batch]) -> Dump {
+    let disk = start();
+    let mut writer = open(&disk);
+    for batch in journal {
+        apply(&mut writer, batch).expect("applied");
+    }
+    dump(&disk)
+}
+
 /// Applies `journal` and syncs, with a cut at each call in turn; replay has to bring the tree.
-fn cut_everywhere(journal: &[Batch]) -> usize {
+/// Answers how many states were looked at.
+fn cut_everywhere(journal: &[Batch], expected: &Dump) -> usize {
     let whole = start();
     let mut writer = open(&whole);
     let calls = whole.calls();
@@ -50,7 +61,6 @@ fn cut_everywhere(journal: &[Batch]) -> usize {
         apply(&mut writer, batch).expect("applied");
     }
     writer.sync().expect("synced");
-    let expected = dump(&whole);
     let mut states = 0;
     for call in calls + 1..=whole.calls() {
         let disk = start();
@@ -68,7 +78,7 @@ fn cut_everywhere(journal: &[Batch]) -> usize {
             }
             writer.sync().expect("synced");
             let kept = after.cut(Cut::Nothing);
-            assert_eq!(dump(&kept), expected, "cut at call {call}, {cut:?}");
+            assert_eq!(&dump(&kept), expected, "cut at call {call}, {cut:?}");
             assert!(after.dump(".dredis/tmp").is_empty(), "cut at call {call}, {cut:?}");
             states += 1;
         }
@@ -78,12 +88,12 @@ fn cut_everywhere(journal: &[Batch]) -> usize {
 
 #[test]
 fn a_cut_at_any_call_is_made_good() {
-    assert!(cut_everywhere(&batches()) > 200);
+    assert!(cut_everywhere(&batches(), &whole(&batches())) > 200);
 }
 
 #[test]
 fn a_cut_while_a_database_is_cleared_is_made_good() {
-    assert!(cut_everywhere(&cleared_database()) > 20);
+    assert!(cut_everywhere(&cleared_database(), &whole(&cleared_database())) > 20);
 }
 
 /// A patch of a file with two names is a copy: what is not in the patch is in no journal.
@@ -132,12 +142,31 @@ fn a_linked_type_is_never_torn() {
 #[test]
 fn the_largest_removal_and_a_deadline_survive_any_cut() {
     let parts = vec![put(Part::Value, &[b'x'; 9000]), put(Part::Expires, b"1763720000000")];
-    let journal = vec![
+    let journal = [
         batch(vec![(b"kept", change(parts))]),
         batch(vec![(b"kept", change(vec![patch(8999, b"yz"), absent(Part::Expires)]))]),
         batch(vec![(b"kept", change(vec![absent(Part::Type), absent(Part::Value)]))]),
     ];
     for end in 1..=journal.len() {
-        cut_everywhere(&journal[..end]);
+        cut_everywhere(&journal[..end], &whole(&journal[..end]));
+    }
+}
+
+/// The tests above bite: left out, the step is missed by one of them.
+#[cfg(feature = "variants")]
+#[test]
+fn leaving_out_a_step_of_the_writer_is_caught() {
+    use crate::base::variant::{Step, leave_out};
+
+    for (left_out, journal) in [
+        (Step::ReplayRewrites, batches()),
+        (Step::RemovalFirst, cleared_database()),
+        (Step::SyncTree, batches()),
+    ] {
+        let expected = whole(&journal);
+        leave_out(Some(left_out));
+        let caught = std::panic::catch_unwind(|| cut_everywhere(&journal, &expected));
+        leave_out(None);
+        assert!(caught.is_err(), "{left_out:?} is missed by nobody");
     }
 }

@@ -36,6 +36,14 @@ fn hints_are_read_back_in_parts() {
 }
 
 #[test]
+fn a_hint_looks_as_the_layout_page_shows_it() {
+    let tree = Tree::new();
+    hints::append(&*tree.disk, &[(1, 0, b"session:42")]).expect("appended");
+    let file = fs::read(tree.path(".dredis/expiry/1")).expect("there");
+    assert_eq!(file, b"\nd4c99120 0 session:42\n");
+}
+
+#[test]
 fn a_hint_torn_anywhere_spoils_no_other() {
     let tree = Tree::new();
     let disk = &*tree.disk;

@@ -1,12 +1,15 @@
 //! Faults: a stop at every call, a full disk, refused names and refused links.
 
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::support::*;
 use crate::disk::Wait;
+use crate::disk::sim::{SimDisk, SimSettings};
 use crate::layout::op::Part;
-use crate::layout::reader::TreeReader;
+use crate::layout::reader::{TreeReader, What};
+use crate::layout::writer::TreeWriter;
 
 /// What happened before the journal that is replayed, and was synced.
 pub fn before() -> Batch {
@@ -158,4 +161,64 @@ fn refused_links_become_plain_files() {
     assert_eq!(tree.keys(), [b"a", b"b"]);
     assert_eq!(fs::read(tree.path("0/b/type")).expect("there"), b"string");
     tree.assert_tidy();
+}
+
+/// ext4's "directory index full": no space in one directory, and plenty beside it.
+#[test]
+fn a_directory_that_takes_no_more_names_takes_hashed_ones() {
+    let disk = SimDisk::new(SimSettings::default());
+    let mut writer = TreeWriter::open(Arc::new(disk.clone())).expect("a writer");
+    disk.fail_at(disk.calls() + 1, libc::ENOSPC);
+    let applied = apply(&mut writer, &batch(vec![(b"k", string(b"v"))])).expect("applied");
+    assert!(applied.failed.is_empty());
+    assert!(disk.dump("0").contains_key("%!"));
+    let loaded = writer.reader().load(0, b"k", What::Value, Wait::Yes).expect("loaded");
+    assert_eq!(loaded.expect("there").len, 1);
+    assert!(disk.dump(".dredis/tmp").is_empty());
+}
+
+#[test]
+fn running_out_of_descriptors_is_waited_out() {
+    let disk = SimDisk::new(SimSettings::default());
+    let mut writer = TreeWriter::open(Arc::new(disk.clone())).expect("a writer");
+    for call in [1, 2, 4, 6, 9] {
+        disk.fail_at(disk.calls() + call, libc::EMFILE);
+    }
+    let changes = batch(vec![(b"k", string(b"v")), (b"l", string(b"w"))]);
+    let applied = apply(&mut writer, &changes).expect("applied");
+    assert_eq!((applied.keys, applied.failed.len()), (2, 0));
+    let expected = ["k/", "k/type", "k/value", "l/", "l/type", "l/value"];
+    assert_eq!(disk.dump("0").keys().collect::<Vec<_>>(), expected);
+}
+
+/// Any single error but a full disk either is reported or does no harm.
+#[test]
+fn no_single_error_is_passed_over_in_silence() {
+    let run = |call: Option<u64>, errno| {
+        let disk = SimDisk::new(SimSettings::default());
+        let mut writer = TreeWriter::open(Arc::new(disk.clone())).expect("a writer");
+        apply(&mut writer, &before()).expect("applied");
+        if let Some(call) = call {
+            disk.fail_at(disk.calls() + call, errno);
+        }
+        let first = disk.calls();
+        let done = batches().iter().try_for_each(|batch| {
+            let applied = apply(&mut writer, batch)?;
+            applied.full.map_or(Ok(()), Err)
+        });
+        let again = call.is_none() || done.is_err();
+        for batch in batches().iter().filter(|_| again) {
+            apply(&mut writer, batch).expect("applied again");
+        }
+        let reader = writer.reader();
+        let values = [&b"new"[..], b"gone", b"short", b"replaced", b"patched", b"kept"]
+            .map(|name| reader.load(0, name, What::Value, Wait::Yes).expect("loaded"));
+        (values, disk.calls() - first)
+    };
+    let (expected, calls) = run(None, 0);
+    for errno in [libc::EIO, libc::ENOSPC] {
+        for call in 1..=calls {
+            assert_eq!(run(Some(call), errno).0, expected, "errno {errno} at call {call}");
+        }
+    }
 }

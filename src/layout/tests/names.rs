@@ -194,3 +194,23 @@ fn a_refused_name_can_be_hashed() {
     let sum = "e46b320165eec91e6344fa10340d5b3208304d6cad29d0d5aed18466d1d9d80e";
     assert_eq!(encode(b"msg").hashed().as_str(), format!("msg%~{sum}"));
 }
+
+#[test]
+fn the_layout_page_has_every_range() {
+    let page = include_str!("../../../docs/LAYOUT.md");
+    let rows = page.lines().skip_while(|line| !line.starts_with("| script"));
+    let rows = rows.skip(2).take_while(|line| line.starts_with('|'));
+    let cells: String = rows.filter_map(|row| row.split('|').nth(2)).collect::<Vec<_>>().join(",");
+    let mut listed: Vec<&str> = cells.split(',').map(str::trim).collect();
+    let ranges: Vec<String> = RANGES
+        .iter()
+        .map(|&(first, last)| match (u32::from(first), u32::from(last)) {
+            (first, last) if first == last => format!("{first:04X}"),
+            (first, last) => format!("{first:04X}-{last:04X}"),
+        })
+        .collect();
+    let mut expected: Vec<&str> = ranges.iter().map(String::as_str).collect();
+    listed.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(listed, expected);
+}
