@@ -83,6 +83,8 @@ pub struct Server {
     pub space: Space,
     /// Up to this batch the tree has everything and is synced.
     pub checkpoint: Seq,
+    /// The newest batch that recovery found in the journal; 0 where there was none.
+    pub replayed: Seq,
     /// When the last checkpoint was, in Unix milliseconds.
     pub checkpoint_ms: u64,
     /// The backup under way.

@@ -1,11 +1,157 @@
 //! All commands. Plural files are families of commands; each holds its rows and its handlers.
+//!
+//! [`find`] is the one look-up of a command by its name.
 
-use crate::command::Command;
+use crate::base::hash::hash64;
+use crate::base::number::parse_i64;
+use crate::command::{Command, Cx, Error, NOT_AN_INTEGER, Result, Stop, fail};
+use crate::layout::op::{DATABASES, Db};
+use hashbrown::HashTable;
+use std::sync::OnceLock;
 
+pub mod clients;
+pub mod config;
 pub mod connection;
+pub mod expire;
+pub mod info;
+pub mod introspection;
 pub mod keys;
 mod lcs;
+pub mod scan;
 pub mod server;
 mod set_options;
 pub mod strings;
 pub mod tree;
+
+/// The rows of all families.
+const FAMILIES: &[&[Command]] = &[
+    strings::COMMANDS,
+    keys::COMMANDS,
+    expire::COMMANDS,
+    scan::COMMANDS,
+    connection::COMMANDS,
+    clients::COMMANDS,
+    introspection::COMMANDS,
+    config::COMMANDS,
+    info::COMMANDS,
+    server::COMMANDS,
+    tree::COMMANDS,
+];
+
+/// Longest name that a command may have.
+const NAME_BYTES_MAX: usize = 32;
+
+/// What quotes of a client's words in an error are cut to, as in Redis.
+const QUOTED_BYTES_MAX: usize = 128;
+
+/// All commands, containers once; their subcommands are in their rows.
+pub fn all() -> impl Iterator<Item = &'static Command> {
+    FAMILIES.iter().flat_map(|family| family.iter())
+}
+
+/// The command with this name, in any case of letters. Costs one hash and one comparison.
+pub fn find(name: &[u8]) -> Option<&'static Command> {
+    static TABLE: OnceLock<HashTable<&'static Command>> = OnceLock::new();
+    let mut buffer = [0; NAME_BYTES_MAX];
+    let lower = buffer.get_mut(..name.len())?;
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    let table = TABLE.get_or_init(build_table);
+    table.find(hash64(lower, 0), |command| command.name.as_bytes() == lower).copied()
+}
+
+fn build_table() -> HashTable<&'static Command> {
+    let mut table = HashTable::new();
+    for command in all() {
+        let hash = |command: &&'static Command| hash64(command.name.as_bytes(), 0);
+        table.insert_unique(hash(&command), command, hash);
+    }
+    table
+}
+
+/// The command that a whole request names, the subcommand where there is one: `None` where the
+/// command or the subcommand is unknown.
+pub fn resolve(name: &[u8], subcommand: Option<&[u8]>) -> Option<&'static Command> {
+    let command = find(name)?;
+    match subcommand {
+        Some(word) if !command.subcommands.is_empty() => command.subcommand(word),
+        _ => Some(command),
+    }
+}
+
+/// Answers that a container has no subcommand of this name: also the handler of containers, which
+/// do nothing by themselves.
+pub fn unknown_subcommand(cx: &mut Cx<'_, '_>) -> Result {
+    let (container, word) = (cx.arg(0), cx.args.try_get(1).unwrap_or_default());
+    let mut text = b"ERR unknown subcommand '".to_vec();
+    text.extend_from_slice(&word[..word.len().min(QUOTED_BYTES_MAX)]);
+    text.extend_from_slice(b"'. Try ");
+    text.extend_from_slice(&container.to_ascii_uppercase());
+    text.extend_from_slice(b" HELP.");
+    Err(Stop::Error(Error::new(text)))
+}
+
+/// Writes the reply of a container's HELP: its name, and the lines that describe subcommands.
+fn help(cx: &mut Cx<'_, '_>, container: &str, lines: &[&str]) {
+    cx.reply.array(lines.len() + 3);
+    let head = "<subcommand> [<arg> [value] [opt] ...]. Subcommands are:";
+    cx.reply.simple(&format!("{container} {head}"));
+    for line in lines.iter().chain(&["HELP", "    Prints this help."]) {
+        cx.reply.simple(line);
+    }
+}
+
+/// An argument as an integer.
+fn integer(arg: &[u8]) -> Result<i64> {
+    parse_i64(arg).map_or_else(|| fail(NOT_AN_INTEGER), Ok)
+}
+
+/// An argument as the number of a database.
+fn database(arg: &[u8]) -> Result<Db> {
+    let number = integer(arg)?;
+    if i32::try_from(number).is_err() {
+        return fail("ERR value is out of range, value must between -2147483648 and 2147483647");
+    }
+    match Db::try_from(number) {
+        Ok(db) if db < DATABASES => Ok(db),
+        _ => fail("ERR DB index is out of range"),
+    }
+}
+
+/// An error that quotes what a client sent between two texts.
+fn quoting<T>(before: &str, quoted: &[u8], after: &str) -> Result<T> {
+    let quoted = &quoted[..quoted.len().min(QUOTED_BYTES_MAX)];
+    Err(Stop::Error(Error::new([before.as_bytes(), quoted, after.as_bytes()].concat())))
+}
+
+/// Whether an argument is this word, in any case of letters.
+fn is(arg: &[u8], word: &str) -> bool {
+    arg.eq_ignore_ascii_case(word.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_found_in_any_case_and_once() {
+        for command in all() {
+            let found = find(command.name.to_ascii_uppercase().as_bytes());
+            assert!(std::ptr::eq(found.unwrap(), command), "{} is there twice", command.name);
+        }
+        for name in [&b""[..], b"nothing", &[b'x'; 100], b"client|list", b"g\0t"] {
+            assert!(find(name).is_none());
+        }
+    }
+
+    #[test]
+    fn rows_are_complete() {
+        for command in all() {
+            for row in std::iter::once(command).chain(command.subcommands) {
+                assert!(!row.summary.is_empty() && !row.since.is_empty(), "{}", row.name);
+                assert!(!row.group.is_empty() && row.arity != 0, "{}", row.name);
+                assert_eq!(row.name, row.name.to_ascii_lowercase());
+            }
+        }
+    }
+}

@@ -1,1 +1,77 @@
-//! server.
+//! Commands on the server as a whole: its time, its checkpoints and its end.
+
+use super::is;
+use crate::command::server::Shutdown;
+use crate::command::table::{
+    ADMIN, ALLOW_BUSY, FAST, LOADING, NO_ASYNC_LOADING, NO_KEY, NO_MULTI, NOSCRIPT, STALE, row,
+};
+use crate::command::{Command, Cx, Done, Need, Result, SYNTAX, fail};
+
+/// The rows.
+pub const COMMANDS: &[Command] =
+    &[
+        row("lastsave", 1, NO_KEY, LOADING.and(STALE).and(FAST), lastsave, "")
+            .doc("server", "1.0.0", "Replies with the Unix time of the last checkpoint.")
+            .categories(&["admin", "dangerous"])
+            .tips(&["nondeterministic_output"]),
+        row("save", 1, NO_KEY, SAVE, save, "").doc(
+            "server",
+            "1.0.0",
+            "Returns when the tree has everything and is synced.",
+        ),
+        row("shutdown", -1, NO_KEY, SHUTDOWN, shutdown, "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]")
+            .doc("server", "1.0.0", "Brings everything into the tree and ends the server."),
+        row("time", 1, NO_KEY, LOADING.and(STALE).and(FAST), time, "")
+            .doc("server", "2.6.0", "Replies with the Unix time: seconds and microseconds.")
+            .tips(&["nondeterministic_output"]),
+    ];
+
+const SAVE: crate::command::table::Flags = ADMIN.and(NOSCRIPT).and(NO_ASYNC_LOADING).and(NO_MULTI);
+const SHUTDOWN: crate::command::table::Flags =
+    ADMIN.and(NOSCRIPT).and(LOADING).and(STALE).and(NO_MULTI).and(ALLOW_BUSY);
+
+fn time(cx: &mut Cx<'_, '_>) -> Result {
+    let now_us = cx.server.now_us;
+    cx.reply.array(2);
+    cx.reply.bulk((now_us / 1_000_000).to_string().as_bytes());
+    cx.reply.bulk((now_us % 1_000_000).to_string().as_bytes());
+    Ok(Done)
+}
+
+fn lastsave(cx: &mut Cx<'_, '_>) -> Result {
+    cx.reply.int(i64::try_from(cx.server.checkpoint_ms / 1000).unwrap_or(i64::MAX));
+    Ok(Done)
+}
+
+fn save(cx: &mut Cx<'_, '_>) -> Result {
+    cx.wait_for(|keys| Need::Synced(keys.backlog.issued()))?;
+    cx.reply.ok();
+    Ok(Done)
+}
+
+/// Asks the event loop to end. There is no reply: the connection is closed.
+fn shutdown(cx: &mut Cx<'_, '_>) -> Result {
+    let (mut save, mut nosave, mut soon, mut abort) = (false, false, false, false);
+    for word in cx.args.skip(1).iter() {
+        let flag = match () {
+            () if is(word, "save") => &mut save,
+            () if is(word, "nosave") => &mut nosave,
+            () if is(word, "now") || is(word, "force") => &mut soon,
+            () if is(word, "abort") => &mut abort,
+            () => return fail(SYNTAX),
+        };
+        *flag = true;
+    }
+    if (abort && (save || nosave || soon)) || (save && nosave) {
+        return fail(SYNTAX);
+    }
+    if abort {
+        if cx.server.shutdown.take().is_none() {
+            return fail("ERR No shutdown in progress.");
+        }
+        cx.reply.ok();
+        return Ok(Done);
+    }
+    cx.server.shutdown = Some(if nosave { Shutdown::NoSave } else { Shutdown::Save });
+    Ok(Done)
+}

@@ -1,0 +1,371 @@
+//! COMMAND: the command table, told to clients. Everything here derives from the rows.
+
+use super::{all, find, help, is, resolve, unknown_subcommand};
+use crate::base::glob::{Case, matches};
+use crate::command::table::{
+    ADMIN, ALLOW_BUSY, DENYOOM, FAST, Flags, KeySpec, LOADING, MOVABLE, NO_ASYNC_LOADING, NO_AUTH,
+    NO_KEY, NO_MULTI, NOSCRIPT, READ, SKIP_MONITOR, SKIP_SLOWLOG, STALE, WRITE, row,
+};
+use crate::command::{Command, Cx, Done, Reply, Result, SYNTAX, fail};
+use crate::resp::Args;
+
+const EARLY: Flags = LOADING.and(STALE);
+const UNORDERED: &[&str] = &["nondeterministic_output_order"];
+const CONNECTION: &[&str] = &["connection"];
+
+/// The rows.
+pub const COMMANDS: &[Command] = &[row("command", -1, NO_KEY, EARLY, command, "")
+    .doc("server", "2.8.13", "Describes all commands.")
+    .categories(CONNECTION)
+    .tips(UNORDERED)
+    .with(COMMAND)];
+
+const COMMAND: &[Command] = &[
+    row("count", 2, NO_KEY, EARLY, count, "")
+        .doc("server", "2.8.13", "Replies with the number of commands.")
+        .categories(CONNECTION),
+    row("docs", -2, NO_KEY, EARLY, docs, "[command-name [command-name ...]]")
+        .doc("server", "7.0.0", "Replies with the documentation of commands.")
+        .categories(CONNECTION)
+        .tips(UNORDERED),
+    row("getkeys", -3, NO_KEY, EARLY, getkeys, "command [arg [arg ...]]")
+        .doc("server", "2.8.13", "Picks the keys out of a whole command.")
+        .categories(CONNECTION),
+    row("getkeysandflags", -3, NO_KEY, EARLY, getkeysandflags, "command [arg [arg ...]]")
+        .doc("server", "7.0.0", "Picks the keys out of a whole command, with their use.")
+        .categories(CONNECTION),
+    row("help", 2, NO_KEY, EARLY, command_help, "")
+        .doc("server", "5.0.0", "Lists the subcommands.")
+        .categories(CONNECTION),
+    row("info", -2, NO_KEY, EARLY, info, "[command-name [command-name ...]]")
+        .doc("server", "2.8.13", "Describes commands.")
+        .categories(CONNECTION)
+        .tips(UNORDERED),
+    row("list", -2, NO_KEY, EARLY, list, LIST)
+        .doc("server", "7.0.0", "Replies with the names of commands.")
+        .categories(CONNECTION)
+        .tips(UNORDERED),
+];
+
+const LIST: &str = "[FILTERBY MODULE module-name | ACLCAT category | PATTERN pattern]";
+
+/// Flags in the order in which COMMAND INFO names them.
+const FLAG_NAMES: &[(Flags, &str)] = &[
+    (WRITE, "write"),
+    (READ, "readonly"),
+    (DENYOOM, "denyoom"),
+    (ADMIN, "admin"),
+    (NOSCRIPT, "noscript"),
+    (LOADING, "loading"),
+    (STALE, "stale"),
+    (SKIP_MONITOR, "skip_monitor"),
+    (SKIP_SLOWLOG, "skip_slowlog"),
+    (FAST, "fast"),
+    (NO_AUTH, "no_auth"),
+    (MOVABLE, "movablekeys"),
+    (NO_ASYNC_LOADING, "no_async_loading"),
+    (NO_MULTI, "no_multi"),
+    (ALLOW_BUSY, "allow_busy"),
+];
+
+/// ACL categories in the order in which COMMAND INFO names them.
+const CATEGORIES: &[&str] = &[
+    "keyspace",
+    "read",
+    "write",
+    "set",
+    "sortedset",
+    "list",
+    "hash",
+    "string",
+    "bitmap",
+    "hyperloglog",
+    "geo",
+    "stream",
+    "pubsub",
+    "admin",
+    "fast",
+    "slow",
+    "blocking",
+    "dangerous",
+    "connection",
+    "transaction",
+    "scripting",
+];
+
+/// Whether a command is in an ACL category: by its flags, its group, or because its row says so.
+/// A container is in those of its flags only.
+pub fn has_category(command: &Command, category: &str) -> bool {
+    let flags = command.flags;
+    let container = !command.subcommands.is_empty();
+    let of_flags = match category {
+        "fast" => flags.has(FAST),
+        "slow" => !flags.has(FAST),
+        _ if container => false,
+        "read" => flags.has(READ),
+        "write" => flags.has(WRITE),
+        "admin" | "dangerous" if flags.has(ADMIN) => true,
+        "keyspace" => command.group == "generic",
+        _ => command.group == category.replace("sortedset", "sorted-set"),
+    };
+    of_flags || command.categories.contains(&category)
+}
+
+fn command(cx: &mut Cx<'_, '_>) -> Result {
+    if cx.args.len() > 1 {
+        return unknown_subcommand(cx);
+    }
+    cx.reply.array(all().count());
+    for command in all() {
+        describe(&mut cx.reply, command, None);
+    }
+    Ok(Done)
+}
+
+fn count(cx: &mut Cx<'_, '_>) -> Result {
+    cx.reply.count(all().count());
+    Ok(Done)
+}
+
+/// A command by a name as `config|get`, with its container where it is a subcommand.
+fn named(name: &[u8]) -> Option<(&'static Command, Option<&'static Command>)> {
+    match name.iter().position(|byte| *byte == b'|') {
+        None => find(name).map(|command| (command, None)),
+        Some(at) => {
+            let container = find(&name[..at])?;
+            let sub = container.subcommand(&name[at + 1..])?;
+            Some((sub, Some(container)))
+        }
+    }
+}
+
+fn full_name(command: &Command, container: Option<&Command>) -> String {
+    match container {
+        Some(container) => format!("{}|{}", container.name, command.name),
+        None => command.name.to_owned(),
+    }
+}
+
+fn info(cx: &mut Cx<'_, '_>) -> Result {
+    let names = cx.args.skip(2);
+    if names.is_empty() {
+        cx.reply.array(all().count());
+        for command in all() {
+            describe(&mut cx.reply, command, None);
+        }
+        return Ok(Done);
+    }
+    cx.reply.array(names.len());
+    for name in names.iter() {
+        match named(name) {
+            Some((command, container)) => describe(&mut cx.reply, command, container),
+            None => cx.reply.null(),
+        }
+    }
+    Ok(Done)
+}
+
+/// Writes the ten elements that COMMAND INFO has for a command.
+fn describe(reply: &mut Reply<'_>, command: &Command, container: Option<&Command>) {
+    reply.array(10);
+    reply.bulk(full_name(command, container).as_bytes());
+    reply.int(i64::from(command.arity));
+    let flags = if command.subcommands.is_empty() || command.name == "command" {
+        command.flags
+    } else {
+        Flags(0)
+    };
+    let flags = FLAG_NAMES.iter().filter(|(flag, _)| flags.has(*flag)).map(|(_, name)| *name);
+    words(reply, flags.map(str::to_owned).collect());
+    let (first, last, step) = match command.keys {
+        KeySpec::None => (0, 0, 0),
+        KeySpec::Range { first, last, step } => (first, last, step),
+    };
+    for number in [first, last, step] {
+        reply.int(i64::from(number));
+    }
+    let categories = CATEGORIES.iter().filter(|category| has_category(command, category));
+    words(reply, categories.map(|category| format!("@{category}")).collect());
+    reply.array(command.tips.len());
+    for tip in command.tips {
+        reply.bulk(tip.as_bytes());
+    }
+    describe_keys(reply, command);
+    reply.array(command.subcommands.len());
+    for sub in command.subcommands {
+        describe(reply, sub, Some(command));
+    }
+}
+
+/// Writes a set of words.
+fn words(reply: &mut Reply<'_>, words: Vec<String>) {
+    reply.set(words.len());
+    for word in &words {
+        reply.simple(word);
+    }
+}
+
+/// Writes the key specifications: as many as the row says what is done with keys.
+fn describe_keys(reply: &mut Reply<'_>, command: &Command) {
+    let KeySpec::Range { first, last, step } = command.keys else { return reply.set(0) };
+    let single = command.access.len() > 1;
+    reply.set(command.access.len());
+    for (index, access) in command.access.iter().enumerate() {
+        reply.map(3);
+        reply.bulk(b"flags");
+        words(reply, access.split(' ').map(str::to_owned).collect());
+        reply.bulk(b"begin_search");
+        reply.map(2);
+        reply.bulk(b"type");
+        reply.bulk(b"index");
+        reply.bulk(b"spec");
+        reply.map(1);
+        reply.bulk(b"index");
+        reply.int(i64::from(first) + index as i64);
+        reply.bulk(b"find_keys");
+        reply.map(2);
+        reply.bulk(b"type");
+        reply.bulk(b"range");
+        reply.bulk(b"spec");
+        reply.map(3);
+        reply.bulk(b"lastkey");
+        let last = if last < 0 { last } else { last - first };
+        reply.int(if single { 0 } else { i64::from(last) });
+        reply.bulk(b"keystep");
+        reply.int(i64::from(if single { 1 } else { step }));
+        reply.bulk(b"limit");
+        reply.int(0);
+    }
+}
+
+fn docs(cx: &mut Cx<'_, '_>) -> Result {
+    let names = cx.args.skip(2);
+    let chosen: Vec<_> = if names.is_empty() {
+        all().map(|command| (command, None)).collect()
+    } else {
+        names.iter().filter_map(named).collect()
+    };
+    cx.reply.map(chosen.len());
+    for (command, container) in chosen {
+        document(&mut cx.reply, command, container);
+    }
+    Ok(Done)
+}
+
+/// Writes a command's name and the map of its documentation.
+fn document(reply: &mut Reply<'_>, command: &Command, container: Option<&Command>) {
+    reply.bulk(full_name(command, container).as_bytes());
+    reply.map(3 + usize::from(!command.subcommands.is_empty()));
+    let parts = [("summary", command.summary), ("since", command.since), ("group", command.group)];
+    for (name, text) in parts {
+        reply.bulk(name.as_bytes());
+        reply.bulk(text.as_bytes());
+    }
+    if !command.subcommands.is_empty() {
+        reply.bulk(b"subcommands");
+        reply.map(command.subcommands.len());
+        for sub in command.subcommands {
+            document(reply, sub, Some(command));
+        }
+    }
+}
+
+fn list(cx: &mut Cx<'_, '_>) -> Result {
+    let args = cx.args.skip(2);
+    let admits: Box<dyn Fn(&Command, &str) -> bool> = match args.len() {
+        0 => Box::new(|_, _| true),
+        3 if is(args.get(0), "filterby") => {
+            let (by, value) = (args.get(1), args.get(2));
+            match () {
+                () if is(by, "module") => Box::new(|_, _| false),
+                () if is(by, "aclcat") => {
+                    let known = CATEGORIES.iter().find(|category| is(value, category));
+                    Box::new(move |command, _| {
+                        known.is_some_and(|category| has_category(command, category))
+                    })
+                }
+                () if is(by, "pattern") => {
+                    Box::new(move |_, name| matches(value, name.as_bytes(), Case::Ignored))
+                }
+                () => return fail(SYNTAX),
+            }
+        }
+        _ => return fail(SYNTAX),
+    };
+    let mut names = Vec::new();
+    for command in all() {
+        let subs = command.subcommands.iter().map(|sub| (sub, full_name(sub, Some(command))));
+        for (row, name) in std::iter::once((command, full_name(command, None))).chain(subs) {
+            if admits(row, &name) {
+                names.push(name);
+            }
+        }
+    }
+    cx.reply.set(names.len());
+    for name in names {
+        cx.reply.bulk(name.as_bytes());
+    }
+    Ok(Done)
+}
+
+/// The row that a whole command behind COMMAND GETKEYS means, and its arguments.
+fn whole<'a>(cx: &Cx<'a, '_>) -> Result<(&'static Command, Args<'a>)> {
+    let args = cx.args.skip(2);
+    let Some(command) = resolve(args.get(0), args.try_get(1)) else {
+        return fail("ERR Invalid command specified");
+    };
+    if command.keys == KeySpec::None {
+        return fail("ERR The command has no key arguments");
+    }
+    if !command.takes(args.len()) {
+        return fail("ERR Invalid number of arguments specified for command");
+    }
+    Ok((command, args))
+}
+
+fn getkeys(cx: &mut Cx<'_, '_>) -> Result {
+    let (command, args) = whole(cx)?;
+    cx.reply.array(command.key_positions(args.len()).count());
+    for at in command.key_positions(args.len()) {
+        cx.reply.bulk(args.get(at));
+    }
+    Ok(Done)
+}
+
+fn getkeysandflags(cx: &mut Cx<'_, '_>) -> Result {
+    let (command, args) = whole(cx)?;
+    cx.reply.array(command.key_positions(args.len()).count());
+    for (index, at) in command.key_positions(args.len()).enumerate() {
+        let access = command.access.get(index).or(command.access.last()).copied().unwrap_or("");
+        cx.reply.array(2);
+        cx.reply.bulk(args.get(at));
+        let flags = access.split_whitespace().map(str::to_owned);
+        words(&mut cx.reply, flags.collect());
+    }
+    Ok(Done)
+}
+
+fn command_help(cx: &mut Cx<'_, '_>) -> Result {
+    let lines = [
+        "(no subcommand)",
+        "    Return details about all Redis commands.",
+        "COUNT",
+        "    Return the total number of commands in this Redis server.",
+        "LIST",
+        "    Return a list of all commands in this Redis server.",
+        "INFO [<command-name> ...]",
+        "    Return details about multiple Redis commands.",
+        "    If no command names are given, documentation details for all",
+        "    commands are returned.",
+        "DOCS [<command-name> ...]",
+        "    Return documentation details about multiple Redis commands.",
+        "    If no command names are given, documentation details for all",
+        "    commands are returned.",
+        "GETKEYS <full-command>",
+        "    Return the keys from a full Redis command.",
+        "GETKEYSANDFLAGS <full-command>",
+        "    Return the keys and the access flags from a full Redis command.",
+    ];
+    help(cx, "COMMAND", &lines);
+    Ok(Done)
+}

@@ -1,0 +1,216 @@
+//! Commands that list a database: KEYS, SCAN and RANDOMKEY.
+//!
+//! What is there is said by the directory of the database and by the backlog over it. A helper
+//! reads the directory while the client is parked; here the backlog is asked and the reply made.
+
+use super::{integer, is};
+use crate::backlog::Said;
+use crate::base::glob::{Case, matches};
+use crate::base::hash::hash64;
+use crate::base::number::parse_u64;
+use crate::command::table::{NO_KEY, READ, row};
+use crate::command::{
+    Command, Cx, Db, Done, Grant, Key, Keyspace, Need, Result, SYNTAX, Stop, What, fail,
+};
+use crate::layout::cursor::{cursor_from_position, position_from_cursor};
+use crate::layout::op::{Part, Type};
+
+/// The rows.
+pub const COMMANDS: &[Command] = &[
+    row("keys", 2, NO_KEY, READ, keys, "pattern")
+        .doc("generic", "1.0.0", "Replies with all names of keys that match a pattern.")
+        .categories(&["dangerous"])
+        .tips(&["request_policy:all_shards", "nondeterministic_output_order"]),
+    row("scan", -2, NO_KEY, READ, scan, "cursor [MATCH pattern] [COUNT count] [TYPE type]")
+        .doc("generic", "2.8.0", "Lists the names of keys in steps.")
+        .tips(&["nondeterministic_output", "request_policy:special"]),
+    row("randomkey", 1, NO_KEY, READ, randomkey, "")
+        .doc("generic", "1.0.0", "Replies with the name of some key.")
+        .tips(&["request_policy:all_shards", "nondeterministic_output"]),
+];
+
+/// How many names one step of SCAN looks at without COUNT, as in Redis.
+const COUNT: usize = 10;
+/// How many names one step of SCAN looks at at most: COUNT is a hint.
+const COUNT_MAX: usize = 100_000;
+/// How many names of the backlog RANDOMKEY chooses among.
+const SAMPLE_MAX: usize = 64;
+
+fn keys(cx: &mut Cx<'_, '_>) -> Result {
+    let (db, pattern) = (cx.db, cx.args.get(1));
+    let grant = cx.wait_for(|keys| Need::Names { db, pattern: pattern.into() })?;
+    cx.keys.show_all();
+    if let Grant::Names { bulks, count } = grant {
+        cx.reply.array(count);
+        cx.reply.raw(&bulks);
+    }
+    Ok(Done)
+}
+
+/// The options of SCAN.
+struct Options<'a> {
+    pattern: Option<&'a [u8]>,
+    count: usize,
+    kind: Option<&'a [u8]>,
+}
+
+impl<'a> Options<'a> {
+    fn parse(mut args: impl Iterator<Item = &'a [u8]>) -> Result<Options<'a>> {
+        let mut options = Options { pattern: None, count: COUNT, kind: None };
+        while let Some(option) = args.next() {
+            let Some(value) = args.next() else { return fail(SYNTAX) };
+            if is(option, "count") {
+                options.count = match usize::try_from(integer(value)?) {
+                    Ok(count @ 1..) => count.min(COUNT_MAX),
+                    _ => return fail(SYNTAX),
+                };
+            } else if is(option, "match") {
+                options.pattern = Some(value);
+            } else if is(option, "type") {
+                options.kind = Some(value);
+            } else {
+                return fail(SYNTAX);
+            }
+        }
+        Ok(options)
+    }
+
+    fn admit(&self, name: &[u8], kind: Type) -> bool {
+        self.pattern.is_none_or(|pattern| matches(pattern, name, Case::Sensitive))
+            && self.kind.is_none_or(|word| is(word, kind.name()))
+    }
+}
+
+/// Replies with the next cursor and the names that this step found.
+///
+/// A scan from the beginning waits until the tree has what there was when it began; so does every
+/// step for what recovery replayed. After that the directory alone says what was there all along.
+fn scan(cx: &mut Cx<'_, '_>) -> Result {
+    let args = cx.args;
+    let cursor = parse_cursor(args.get(1))?;
+    let options = Options::parse(args.skip(2).iter())?;
+    let (db, first) = (cx.db, if cursor == 0 { u64::MAX } else { cx.server.replayed });
+    let need = |keys: &Keyspace| {
+        let upto = first.min(keys.backlog.issued());
+        (keys.backlog.applied_seq() < upto).then_some(Need::Applied(upto))
+    };
+    let step = Need::Step { db, position: position_from_cursor(cursor), count: options.count };
+    let (names, next) = match cx.grant.take() {
+        Some(Grant::Step { names, next }) => (names, next),
+        Some(Grant::Failed(error)) => return Err(Stop::Error(error)),
+        Some(_) => return Err(Stop::Park(step)),
+        None => return Err(Stop::Park(need(cx.keys).unwrap_or(step))),
+    };
+
+    cx.keys.show_all();
+    cx.reply.array(2);
+    let next = next.map_or(0, cursor_from_position);
+    cx.reply.bulk(next.to_string().as_bytes());
+    let mark = cx.reply.mark();
+    let mut found = 0;
+    for (name, kind, deadline) in names {
+        let kind = confirm(cx.keys, db, &name, kind, deadline);
+        if kind.is_some_and(|kind| options.admit(&name, kind)) {
+            cx.reply.bulk(&name);
+            found += 1;
+        }
+    }
+    cx.reply.array_before(mark, found);
+    Ok(Done)
+}
+
+/// A cursor as `strtoul` reads it: the sign is taken, the empty text is 0.
+fn parse_cursor(text: &[u8]) -> Result<u64> {
+    const INVALID: &str = "ERR invalid cursor";
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() {
+        return if text.is_empty() { Ok(0) } else { fail(INVALID) };
+    }
+    let mut value: u64 = 0;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        let next = value.checked_mul(10).and_then(|value| value.checked_add(u64::from(digit)));
+        match next {
+            Some(next) if digit <= 9 => value = next,
+            _ => return fail(INVALID),
+        }
+    }
+    Ok(if negative { value.wrapping_neg() } else { value })
+}
+
+/// The type of a key that the tree lists with this type and deadline, if the backlog and the clock
+/// agree that it is there.
+fn confirm(
+    keys: &Keyspace,
+    db: Db,
+    name: &[u8],
+    kind: Type,
+    deadline: Option<u64>,
+) -> Option<Type> {
+    let kind = match keys.backlog.says(db, name, &Part::Type, &[]) {
+        Said::Absent => return None,
+        Said::Content(name) => Type::from_name(&name)?,
+        Said::Tree(_) => kind,
+    };
+    let deadline = match keys.backlog.says(db, name, &Part::Expires, &[]) {
+        Said::Absent => None,
+        Said::Content(text) => parse_u64(&text),
+        Said::Tree(_) => deadline,
+    };
+    deadline.is_none_or(|ms| ms > keys.now_ms).then_some(kind)
+}
+
+/// Replies with a name, or with nothing where the database is empty.
+///
+/// Names come from a random place of the directory; where none of them is a key any more, from the
+/// backlog. The chance is the same when the command runs again after one of them had to be read,
+/// so that it finds what was read for it; where a name had expired it is another.
+fn randomkey(cx: &mut Cx<'_, '_>) -> Result {
+    let db = cx.db;
+    if cx.keys.sizes.known(db) == Some(0) {
+        cx.keys.show_all();
+        cx.reply.null();
+        return Ok(Done);
+    }
+    let (id, commands) = (cx.id, cx.client().commands);
+    let expired = cx.keys.figures.expired;
+    let seed = hash64(cx.server.run_id.as_bytes(), commands ^ (id << 40) ^ (expired << 20));
+    let mut names = match cx.grant.take() {
+        Some(Grant::Sample(names)) => names,
+        Some(Grant::Failed(error)) => return Err(Stop::Error(error)),
+        _ => return Err(Stop::Park(Need::Sample { db, seed })),
+    };
+    let start = (seed % names.len().max(1) as u64) as usize;
+    names.rotate_left(start);
+    let mut present = first_present(cx, &names)?;
+    if present.is_none() && cx.keys.figures.expired != expired {
+        return Err(Stop::Park(Need::Sample { db, seed: seed ^ 1 }));
+    }
+    if present.is_none() {
+        let mut names: Vec<Key> = Vec::new();
+        cx.keys.backlog.names(db, |name, there| {
+            if there && names.len() < SAMPLE_MAX {
+                names.push(name.clone());
+            }
+        });
+        present = first_present(cx, &names)?;
+    }
+    cx.keys.show_all();
+    cx.reply.bulk_or_null(present.as_deref());
+    Ok(Done)
+}
+
+/// The first of these names that is a key.
+fn first_present(cx: &mut Cx<'_, '_>, names: &[Key]) -> Result<Option<Key>> {
+    for name in names {
+        let slot = cx.keys.open(cx.db, name, What::Meta)?;
+        if cx.keys.kind(slot).is_some() {
+            return Ok(Some(name.clone()));
+        }
+    }
+    Ok(None)
+}
