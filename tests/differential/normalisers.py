@@ -68,7 +68,9 @@ def hello(ours, theirs):
     if isinstance(ours, Error) or isinstance(theirs, Error):
         return ours == theirs
     def as_pairs(value):
-        return value if value and isinstance(value[0], tuple) else list(zip(value[::2], value[1::2]))
+        if value and isinstance(value[0], tuple):
+            return value
+        return list(zip(value[::2], value[1::2]))
     one, two = as_pairs(ours), as_pairs(theirs)
     return [k for k, _ in one] == [k for k, _ in two] and dict(one)[b"proto"] == dict(two)[b"proto"]
 
@@ -85,7 +87,7 @@ NORMALISERS = [
     ([b"INFO"], same_type, "figures and sections of each server"),
     ([b"CLIENT ID"], same_type, "each server numbers its own connections"),
     ([b"CLIENT INFO", b"CLIENT LIST"], known_fields, "addresses and ids; 7.2 has more fields"),
-    ([b"COMMAND COUNT", b"COMMAND LIST", b"COMMAND"], same_type, "not every command of Redis is here"),
+    ([b"COMMAND COUNT", b"COMMAND LIST", b"COMMAND"], same_type, "not every command is here"),
     ([b"COMMAND DOCS", b"OBJECT HELP"], same_type, "texts in our own words"),
     ([b"COMMAND INFO"], command_rows, "tips, categories and key specifications differ by version"),
     ([b"CONFIG GET"], same_type, "each server has its own settings"),
