@@ -190,10 +190,10 @@ def dredis_binary():
 
 class Server:
     """One server process on a folder. `options` are environment variables for dredis, command
-    line words for redis-server."""
+    line words for redis-server, `wrapper` the words of a program that runs the server."""
 
-    def __init__(self, kind, root, options=None, fsync="always"):
-        self.kind, self.root, self.fsync = kind, root, fsync
+    def __init__(self, kind, root, options=None, fsync="always", wrapper=()):
+        self.kind, self.root, self.fsync, self.wrapper = kind, root, fsync, wrapper
         self.options = options if options is not None else ({} if kind == "dredis" else [])
         self.port = free_port()
         self.process = None
@@ -203,7 +203,7 @@ class Server:
 
     def start(self, wait=True):
         if self.kind == "dredis":
-            words, env = [dredis_binary()], dict(os.environ)
+            words, env = [*self.wrapper, dredis_binary()], dict(os.environ)
             env.update(DREDIS_PORT=str(self.port), ROOT_DIR=self.root, DREDIS_FSYNC=self.fsync)
             env.update({name: str(value) for name, value in self.options.items()})
         else:
