@@ -243,9 +243,9 @@ class Server:
         return Connection(self.port, timeout)
 
     def kill(self):
-        """kill -9, and waits for the end."""
+        """kill -9, of a wrapper's process too, and waits for the end."""
         if self.process is not None and self.process.poll() is None:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
     def stop(self, seconds_max=60):

@@ -130,6 +130,7 @@ def the_numbered_folders_are_enough():
 
 def no_name_leaves_the_folder():
     parent = harness.scratch()
+    os.mkdir(os.path.join(parent, "a"))
     server = start(os.path.join(parent, "a", "root"))
     r = server.connect()
     for name in STRANGE:
