@@ -7,6 +7,7 @@ where a row says so. Deliberately does not know how commands are made or sent.
 from harness import Error, decode
 
 MILLISECONDS_OFF_MAX = 5_000
+NAMED_MAX = 20
 
 
 def name(args):
@@ -52,6 +53,8 @@ def known_fields(ours, theirs):
 
 def command_rows(ours, theirs):
     """The same name, arity, flags in any order, first key, last key and step."""
+    if isinstance(theirs, list) and len(theirs) > NAMED_MAX:
+        return isinstance(ours, list)  # Nobody was named: all commands, in no order.
     if not isinstance(ours, list) or not isinstance(theirs, list) or len(ours) != len(theirs):
         return ours == theirs
     for one, two in zip(ours, theirs):
