@@ -38,7 +38,7 @@ const SAMPLE_MAX: usize = 64;
 
 fn keys(cx: &mut Cx<'_, '_>) -> Result {
     let (db, pattern) = (cx.db, cx.args.get(1));
-    let grant = cx.wait_for(|keys| Need::Names { db, pattern: pattern.into() })?;
+    let grant = cx.wait_for(|_| Need::Names { db, pattern: pattern.into() })?;
     cx.keys.show_all();
     if let Grant::Names { bulks, count } = grant {
         cx.reply.array(count);
