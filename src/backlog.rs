@@ -189,14 +189,9 @@ impl Layer {
         })
     }
 
-    /// Keeps only these keys: those that the writer could not bring into the tree.
-    pub fn retain(&mut self, failed: &[(Db, Key)]) {
-        let mut kept = Layer::default();
-        for (db, key) in failed {
-            self.hand_over(&mut kept, *db, key);
-        }
-        kept.last = self.last;
-        *self = kept;
+    /// Bytes of everything here, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether nothing is here.
@@ -337,11 +332,6 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// An empty backlog behind batch `last`.
-    pub fn new(last: Seq) -> Backlog {
-        Backlog { issued: last, durable_seq: last, ..Backlog::default() }
-    }
-
     /// Takes in what recovery found in the journal: durable, and perhaps in the tree already.
     pub fn replay(&mut self, seq: Seq, ops: Vec<Op>) {
         for op in ops {
@@ -349,6 +339,12 @@ impl Backlog {
         }
         self.issued = seq;
         self.durable_seq = seq;
+    }
+
+    /// The last batch in the journal was this one, in the tree or replayed.
+    pub fn start_at(&mut self, last: Seq) {
+        self.issued = last;
+        self.durable_seq = last;
     }
 
     /// The sequence number that the next batch gets.
@@ -484,6 +480,11 @@ impl Backlog {
     /// Whether the writer is at work.
     pub fn is_applying(&self) -> bool {
         self.applying.is_some()
+    }
+
+    /// What the writer works on.
+    pub fn applying(&self) -> Option<&Layer> {
+        self.applying.as_deref()
     }
 
     /// Whether a batch waits for the journal.

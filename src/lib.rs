@@ -23,3 +23,10 @@ pub mod keyspace;
 pub mod command;
 
 pub mod commands;
+
+pub mod dispatch;
+pub mod engine;
+pub mod lanes;
+pub mod session;
+
+pub mod server;

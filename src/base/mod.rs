@@ -1,5 +1,11 @@
 //! What every layer may use: bytes, numbers, patterns, the clock and the build variants of the
 //! crash tests. Nothing here knows of files, sockets or commands.
 
+pub mod clock;
+pub mod glob;
+pub mod hash;
+pub mod long_double;
 pub mod number;
+pub mod rng;
+pub mod sys;
 pub mod variant;

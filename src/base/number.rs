@@ -1,7 +1,7 @@
 //! Numbers as Redis reads and writes them: strict integers, doubles, and the decimal text of both.
 //!
 //! Everything works on bytes and allocates at most its result. Errors are `None`; the caller knows
-//! which of Redis' texts to send. [`super::decimal`] has the arithmetic of INCRBYFLOAT.
+//! which of Redis' texts to send. [`super::long_double`] has the arithmetic of INCRBYFLOAT.
 
 /// A decimal integer as Redis' own conversion accepts it: an optional `-`, no `+`, no spaces, no
 /// leading zero, no `-0`, and within `i64`.
@@ -129,4 +129,110 @@ fn layout_digits(digits: &str, exponent: i32) -> String {
     let point = if more.is_empty() { "" } else { "." };
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{first}{point}{more}e{sign}{}", exponent.abs())
+}
+
+/// A double as Redis accepts it: see [`super::long_double::parse_f64`].
+pub fn parse_f64(text: &[u8]) -> Option<f64> {
+    // What needs no correct rounding by hand: up to 15 digits are exact.
+    if let (1..=15, Some(value)) = (text.len(), parse_i64(text)) {
+        return Some(value as f64);
+    }
+    super::long_double::parse_f64(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_strict() {
+        for text in ["0", "1", "-1", "10", "9223372036854775807", "-9223372036854775808"] {
+            let value = parse_i64(text.as_bytes()).unwrap();
+            assert_eq!(Digits::new(value).as_bytes(), text.as_bytes());
+        }
+        for text in [
+            "",
+            "-",
+            "+1",
+            "01",
+            "-0",
+            "-01",
+            " 1",
+            "1 ",
+            "1a",
+            "1.0",
+            "00",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "99999999999999999999",
+        ] {
+            assert_eq!(parse_i64(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(parse_u64(b"18446744073709551615"), Some(u64::MAX));
+        assert_eq!(parse_u64(b"18446744073709551616"), None);
+        assert_eq!(parse_u64(b"-1"), None);
+    }
+
+    #[test]
+    fn doubles_are_written_as_in_redis_7_2() {
+        for (value, expect) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (1e17, "100000000000000000"),
+            (-1.5, "-1.5"),
+            (0.1, "0.1"),
+            (3.0000000000000004, "3.0000000000000004"),
+            (1e20, "1e+20"),
+            (1.5e300, "1.5e+300"),
+            (1.2345e-7, "1.2345e-7"),
+            (0.00001, "0.00001"),
+            (1e-7, "1e-7"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+            (f64::NAN, "nan"),
+        ] {
+            assert_eq!(format_f64(value), expect);
+        }
+    }
+
+    #[test]
+    fn doubles_are_read_as_strtod_does() {
+        for (text, expect) in [
+            ("1", 1.0),
+            ("+1.5", 1.5),
+            (".5", 0.5),
+            ("5.", 5.0),
+            ("1e3", 1000.0),
+            ("-0", -0.0),
+            ("0x1p-2", 0.25),
+            ("0xA.8", 10.5),
+            ("-INF", f64::NEG_INFINITY),
+            ("infinity", f64::INFINITY),
+            ("0e99999999999", 0.0),
+            ("5e-324", 5e-324),
+            ("1.7976931348623157e308", f64::MAX),
+            ("9007199254740993", 9007199254740992.0),
+        ] {
+            let got = parse_f64(text.as_bytes()).map(f64::to_bits);
+            assert_eq!(got, Some(expect.to_bits()), "{text}");
+        }
+        for text in ["", " 1", "1 ", "1e", "e1", ".", "nan", "0x", "1e309", "1e-400", "1_0", "--1"]
+        {
+            assert_eq!(parse_f64(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn written_doubles_read_back() {
+        let mut rng = crate::base::rng::Rng::new(7);
+        for _ in 0..20_000 {
+            let value = f64::from_bits(rng.next_u64());
+            if value.is_finite() {
+                let text = format_f64(value);
+                assert_eq!(parse_f64(text.as_bytes()), Some(value), "{text}");
+                assert_eq!(text.parse(), Ok(value));
+            }
+        }
+    }
 }

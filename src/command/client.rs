@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub type ClientId = u64;
 
 /// One connected client.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Client {
     /// Its number.
     pub id: ClientId,

@@ -17,7 +17,9 @@ pub mod info;
 pub mod introspection;
 pub mod keys;
 pub mod scan;
+mod lcs;
 pub mod server;
+mod set_options;
 pub mod strings;
 pub mod tree;
 

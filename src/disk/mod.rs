@@ -8,13 +8,22 @@
 //! An error's kind says what to do: `NotFound` is "absent", `WouldBlock` (only with [`Wait::No`])
 //! is "ask again on a helper thread", `StorageFull` is a full disk (blocks, inodes or quota), and
 //! `InvalidInput` is something that is neither a regular file nor a directory (a symbolic link, a
-//! FIFO) at that path.
+//! FIFO, a mount point) at that path. `IsADirectory`, `NotADirectory`, `DirectoryNotEmpty` and
+//! `AlreadyExists` are as Linux answers them. `PermissionDenied` answers an attempt to write in
+//! place to a file without the owner's write bit, for root too: it is one inode with many names.
+//! [`errno`], [`is_full`] and [`is_out_of_descriptors`] look behind the kind.
 
 use std::io;
 use std::time::SystemTime;
 
+mod error;
+mod probe;
 pub mod real;
 pub mod sim;
+#[cfg(test)]
+mod tests;
+
+pub use error::{errno, is_full, is_out_of_descriptors};
 
 /// Whether a call may wait for the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +124,7 @@ pub trait Disk: Send + Sync {
     fn create_shared(&self, path: &str, content: &[u8]) -> io::Result<()>;
     /// Writes `data` at `offset` of an existing regular file; a gap before it reads as zeros.
     fn write_at(&self, path: &str, offset: u64, data: &[u8]) -> io::Result<()>;
-    /// Appends to a file, made where it is missing.
+    /// Appends to a file, made (mode 0600) where it is missing.
     fn append(&self, path: &str, data: &[u8]) -> io::Result<()>;
     /// Makes a new file of `len` zero bytes, written and not only allocated, and syncs it: later
     /// writes in it need no new block. On a copy-on-write file system, fallocate instead.
@@ -124,7 +133,8 @@ pub trait Disk: Send + Sync {
     fn create_dir(&self, path: &str) -> io::Result<()>;
     /// A second name for the file `from`. Any error is an answer: make a plain file instead.
     fn link(&self, from: &str, to: &str) -> io::Result<()>;
-    /// rename(2): replaces a file, or an empty directory, at `to`.
+    /// rename(2): replaces a file, or an empty directory, at `to`. Where both are names of one
+    /// inode it does nothing, and `from` is still there.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// renameat2(2) with RENAME_EXCHANGE: both names exist before and after, at any crash too.
     fn exchange(&self, a: &str, b: &str) -> io::Result<()>;
@@ -143,4 +153,8 @@ pub trait Disk: Send + Sync {
     fn sync_all(&self) -> io::Result<()>;
     /// Room on the file system.
     fn space(&self) -> io::Result<Space>;
+    /// Whether overwriting takes new blocks (btrfs): there nothing prewritten helps on a full disk.
+    fn copy_on_write(&self) -> bool {
+        false
+    }
 }

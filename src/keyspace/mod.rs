@@ -352,9 +352,16 @@ impl Keyspace {
     }
 
     /// Notes when a key is to be looked at: in memory where that is soon, and as a hint on disk.
-    fn file_deadline(&mut self, db: Db, key: Key, ms: u64) {
+    pub fn file_deadline(&mut self, db: Db, key: Key, ms: u64) {
         self.backlog.hint(expiry::minute(ms), db, key.clone());
         self.expiry.file(ms, db, key, self.now_ms);
+    }
+
+    /// Files the deadline of a key anew: its hint fell due and it is still there.
+    pub fn refile(&mut self, id: SlotId) {
+        if let Some(ms) = self.deadline(id).filter(|ms| *ms > self.now_ms) {
+            self.file_deadline(id.db, self.key(id), ms);
+        }
     }
 
     /// Removes a key; answers whether it was there.

@@ -1,6 +1,5 @@
 //! What stops a command: an error for the client, or a need that others have to meet first.
 
-use super::Overlay;
 use crate::layout::op::{Db, Key, Seq, Type};
 use std::borrow::Cow;
 
@@ -46,8 +45,6 @@ pub enum Need {
         db: Db,
         /// The pattern, as KEYS takes it.
         pattern: Key,
-        /// What memory knows and the tree does not.
-        overlay: Overlay,
     },
     /// One step of SCAN, [`Grant::Step`].
     Step {

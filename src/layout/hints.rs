@@ -6,7 +6,7 @@
 //! sum    = 8( "0".."9" | "a".."f" )                  CRC-32C of what is between it and LF
 //! ```
 //!
-//! Example: `b0d5c5f4 0 session:42`. The name is the full name of `names`, of any length, so no
+//! Example: `d4c99120 0 session:42`. The name is the full name of `names`, of any length, so no
 //! line holds a line feed. Files are only appended to; each append begins with a line feed of its
 //! own, so that a line torn by a crash spoils no other. A line whose sum is wrong is passed over: a
 //! hint is never the truth, and whoever reads one looks the key up. A minute is Unix time in

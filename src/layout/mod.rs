@@ -8,9 +8,14 @@
 
 pub mod cursor;
 pub mod hints;
+mod links;
 pub mod names;
 pub mod op;
 pub mod paths;
 pub mod reader;
 pub mod sizes;
+mod trash;
 pub mod writer;
+
+#[cfg(test)]
+mod tests;

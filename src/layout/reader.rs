@@ -1,17 +1,39 @@
-//! reader
-use crate::disk::{Disk, Wait};
-use crate::layout::op::{Content, Db, Key, Type};
+//! The tree reader: what the files below ROOT_DIR say of keys.
+//!
+//! It answers from the tree alone; what the backlog knows better is merged by its callers. With
+//! [`Wait::No`] it serves the event loop, with [`Wait::Yes`] and for every listing the helper
+//! threads. It knows names and parts, and deliberately nothing of caches, of commands, or of what
+//! the writer is about to do. It shares with the writer one bit a database: whether the marker
+//! says that some names lie there hashed. Files are decided by name only; a directory without
+//! `type` is not a key, and an error is never "absent".
+
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::disk::{DirEntry, Disk, Kind, Wait};
+use crate::layout::names::{self, Entry};
+use crate::layout::op::{Content, DATABASES, Db, Key, Part, Type};
+use crate::layout::{cursor, paths};
+
+/// How often a load that meets a key on its way out looks again.
+const LOAD_TRIES_MAX: usize = 4;
+/// Entries of a directory that are held while they are visited.
+const BATCH_ENTRIES_MAX: usize = 1024;
+/// Steps of the bisection that finds the end of a directory.
+const MEASURE_STEPS: u32 = 8;
+/// Directory positions above this are hashes, spread over all 63 bits.
+const HASHED_POSITION_MIN: u64 = 1 << 40;
 
 /// How much of a key to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// Its type and deadline.
     Meta,
-    /// And the length of its value.
+    /// These and the length of its value.
     Len,
-    /// And its value.
+    /// These and its value.
     Value,
 }
 
@@ -28,44 +50,347 @@ pub struct Loaded {
     pub len: u64,
 }
 
-/// Reads.
+/// In which databases a marker lies: there the hashed name of a key is tried after the plain one.
+#[derive(Debug, Default)]
+pub(super) struct Markers([AtomicBool; DATABASES as usize]);
+
+impl Markers {
+    /// Looks for the markers of all databases.
+    pub(super) fn find(disk: &dyn Disk) -> io::Result<Markers> {
+        let markers = Markers::default();
+        for db in 0..DATABASES {
+            match disk.stat(&paths::marker(db), Wait::Yes) {
+                Ok(_) => markers.set(db, true),
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(markers)
+    }
+
+    pub(super) fn set(&self, db: Db, there: bool) {
+        self.0[usize::from(db)].store(there, Ordering::Release);
+    }
+
+    pub(super) fn get(&self, db: Db) -> bool {
+        self.0[usize::from(db)].load(Ordering::Acquire)
+    }
+}
+
+/// Reads the tree, from any number of threads at once. A clone shares everything.
 #[derive(Clone)]
 pub struct TreeReader {
     disk: Arc<dyn Disk>,
+    markers: Arc<Markers>,
+    /// For each database a position near its end, for [`TreeReader::sample`]; 0 is unknown.
+    spans: Arc<[AtomicU64; DATABASES as usize]>,
 }
 
 impl TreeReader {
-    /// A reader of a tree that no writer of this process changes; TreeWriter::reader otherwise.
+    /// A reader of a tree that no writer of this process changes. Beside a writer take
+    /// [`super::writer::TreeWriter::reader`], which learns of new markers.
     pub fn open(disk: Arc<dyn Disk>) -> io::Result<TreeReader> {
-        Ok(TreeReader { disk })
+        let markers = Arc::new(Markers::find(&*disk)?);
+        Ok(TreeReader::with_markers(disk, markers))
     }
-    /// The key; none where there is no such key.
-    pub fn load(&self, _: Db, _: &[u8], _: What, _: Wait) -> io::Result<Option<Loaded>> {
-        todo!()
+
+    pub(super) fn with_markers(disk: Arc<dyn Disk>, markers: Arc<Markers>) -> TreeReader {
+        TreeReader { disk, markers, spans: Arc::default() }
     }
-    /// Whether there is such a key.
-    pub fn is_key(&self, _: Db, _: &[u8], _: Wait) -> io::Result<bool> {
-        todo!()
+
+    /// What the tree holds of a key; none where there is no such key. One read for a key that is
+    /// not there, two for [`What::Meta`], three otherwise.
+    ///
+    /// `WouldBlock` (with [`Wait::No`]): ask again on a helper. `InvalidData`: the tree is damaged
+    /// there; the text says which path, what was expected and what came. Any other error names
+    /// its path too.
+    pub fn load(&self, db: Db, key: &[u8], what: What, wait: Wait) -> io::Result<Option<Loaded>> {
+        self.find(db, key, |dir| self.load_dir(dir, what, wait))
     }
-    /// Visits the names of a database from a position on, with the position behind each. `limit`
-    /// entries are looked at, and as many more as a cursor needs to change (cursor::may_end).
-    /// Answers where to go on; none at the end. `visit` ends the walk by false.
+
+    /// Whether there is such a key. One read.
+    pub fn is_key(&self, db: Db, key: &[u8], wait: Wait) -> io::Result<bool> {
+        let found = self.find(db, key, |dir| self.optional(dir, &Part::Type, wait))?;
+        Ok(found.is_some())
+    }
+
+    /// The directory of a key below ROOT_DIR; where there is no such key, where it would lie.
+    pub fn dir(&self, db: Db, key: &[u8], wait: Wait) -> io::Result<String> {
+        let found = self.find(db, key, |dir| {
+            Ok(self.optional(dir, &Part::Type, wait)?.map(|_| dir.to_owned()))
+        })?;
+        Ok(found.unwrap_or_else(|| paths::key_dir(db, &names::encode(key))))
+    }
+
+    /// Visits the names of a database from a directory position on (0 is the beginning), each with
+    /// the position behind it, until `visit` answers false. About `limit` entries are looked at:
+    /// the walk goes on until [`cursor::may_end`]. Answers the position to go on from; none at the
+    /// end of the directory. May wait for the disk. A name is that of a directory, which
+    /// [`TreeReader::is_key`] confirms to be a key: a half-made one has no `type`.
     pub fn keys(
         &self,
-        _db: Db,
-        _position: u64,
-        _limit: Option<usize>,
-        _visit: &mut dyn FnMut(&[u8], u64) -> bool,
+        db: Db,
+        position: u64,
+        limit: Option<usize>,
+        visit: &mut dyn FnMut(&[u8], u64) -> bool,
     ) -> io::Result<Option<u64>> {
-        let _ = &self.disk;
-        todo!()
+        let mut position = position;
+        let mut left = limit;
+        loop {
+            let want = left.unwrap_or(BATCH_ENTRIES_MAX).min(BATCH_ENTRIES_MAX);
+            let batch = self.batch(db, position, want, left.is_some_and(|left| left <= want))?;
+            for (found, next) in &batch.entries {
+                let key = match found {
+                    Found::Key(key) => Some(key.clone()),
+                    Found::Hashed(name) => self.resolve(db, name)?,
+                };
+                if key.is_some_and(|key| !visit(&key, *next)) {
+                    return Ok(Some(*next));
+                }
+            }
+            if batch.end {
+                return Ok(None);
+            }
+            position = batch.next;
+            left = left.map(|left| left.saturating_sub(batch.seen));
+            if left == Some(0) {
+                return Ok(Some(position));
+            }
+        }
     }
-    /// Counts names.
-    pub fn count(&self, _db: Db) -> io::Result<u64> {
-        todo!()
+
+    /// Counts the names of a database: a walk over its directory. May wait for the disk.
+    pub fn count(&self, db: Db) -> io::Result<u64> {
+        let mut count = 0;
+        self.disk.list(&paths::database(db), 0, &mut |entry| {
+            count += u64::from(Found::of(&entry).is_some());
+            true
+        })?;
+        Ok(count)
     }
-    /// Up to `limit` names from a random place on.
-    pub fn sample(&self, _db: Db, _seed: u64, _limit: usize) -> io::Result<Vec<Key>> {
-        todo!()
+
+    /// Up to `limit` names of a database that follow a place chosen by `seed`, and from the
+    /// beginning on where that is near the end; all of them where there are no more. May wait for
+    /// the disk. Names as with [`TreeReader::keys`].
+    pub fn sample(&self, db: Db, seed: u64, limit: usize) -> io::Result<Vec<Key>> {
+        let span = &self.spans[usize::from(db)];
+        if span.load(Ordering::Relaxed) <= 1 || seed.is_multiple_of(16) {
+            self.measure(db)?;
+        }
+        let start = seed % span.load(Ordering::Relaxed).max(1);
+        let mut keys: Vec<Key> = Vec::new();
+        let mut take = |name: &[u8], _| {
+            if !keys.iter().any(|key| **key == *name) {
+                keys.push(Arc::from(name));
+            }
+            keys.len() < limit
+        };
+        // A file system may refuse a position that it never gave out.
+        let went = self.keys(db, start, None, &mut take);
+        if !matches!(went, Ok(Some(_))) {
+            self.keys(db, 0, None, &mut take)?;
+        }
+        Ok(keys)
     }
+
+    /// Finds a position near the end of a directory: all of them where positions are hashes,
+    /// elsewhere by halving, doubling and bisection of what was known. tmpfs counts down: there
+    /// the beginning has the largest one.
+    fn measure(&self, db: Db) -> io::Result<()> {
+        let span = &self.spans[usize::from(db)];
+        let mut known = span.load(Ordering::Relaxed).max(1);
+        let first = self.batch(db, 0, 3, false)?;
+        if known > HASHED_POSITION_MIN || first.seen == 0 {
+            return Ok(());
+        }
+        if let [one, two, _] = first.nexts[..]
+            && one > two
+        {
+            span.store(one + 2, Ordering::Relaxed);
+            return Ok(());
+        }
+        // A file system may refuse a position that it never gave out.
+        let follows = |position| self.follows(db, position).unwrap_or(false);
+        while known > 1 && !follows(known) {
+            known /= 2;
+        }
+        while known <= HASHED_POSITION_MIN && follows(known * 2) {
+            known *= 2;
+        }
+        let mut beyond = known * 2;
+        for _ in 0..MEASURE_STEPS {
+            let middle = known.midpoint(beyond);
+            if known <= HASHED_POSITION_MIN && follows(middle) {
+                known = middle;
+            } else {
+                beyond = middle;
+            }
+        }
+        let hashed = known > HASHED_POSITION_MIN;
+        span.store(if hashed { i64::MAX as u64 } else { known }, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether an entry follows a position.
+    fn follows(&self, db: Db, position: u64) -> io::Result<bool> {
+        Ok(!self.disk.list(&paths::database(db), position, &mut |_| false)?)
+    }
+
+    /// Asks `ask` for the plain name's directory and, where a marker lies, for the hashed one's.
+    fn find<T>(
+        &self,
+        db: Db,
+        key: &[u8],
+        ask: impl Fn(&str) -> io::Result<Option<T>>,
+    ) -> io::Result<Option<T>> {
+        let name = names::encode(key);
+        let answer = ask(&paths::key_dir(db, &name));
+        let other = match &answer {
+            Ok(found) => found.is_none(),
+            Err(error) => error.kind() == io::ErrorKind::InvalidInput,
+        };
+        if !other || name.is_hashed() || !self.markers.get(db) {
+            return answer;
+        }
+        match ask(&paths::key_dir(db, &name.hashed()))? {
+            None => answer,
+            found => Ok(found),
+        }
+    }
+
+    fn load_dir(&self, dir: &str, what: What, wait: Wait) -> io::Result<Option<Loaded>> {
+        for _ in 0..LOAD_TRIES_MAX {
+            let Some(name) = self.optional(dir, &Part::Type, wait)? else { return Ok(None) };
+            let Some(kind) = Type::from_name(&name) else {
+                return Err(damaged(dir, &Part::Type, "the name of a type", &name));
+            };
+            let expires = self.expires(dir, wait)?;
+            let mut loaded = Loaded { kind, expires, value: None, len: 0 };
+            if self.load_value(dir, what, wait, &mut loaded)?.is_continue() {
+                return Ok(Some(loaded));
+            }
+            // On its way out: `type` goes first. Or damage, if `type` stays.
+        }
+        Err(damaged(dir, &Part::Value, "the value of a string", b""))
+    }
+
+    /// Fills in the value, as far as it is asked for; breaks where there is none.
+    fn load_value(
+        &self,
+        dir: &str,
+        what: What,
+        wait: Wait,
+        loaded: &mut Loaded,
+    ) -> io::Result<ControlFlow<()>> {
+        match what {
+            What::Meta => {}
+            What::Len => {
+                let path = paths::part(dir, &Part::Value);
+                match self.disk.stat(&path, wait) {
+                    Ok(stat) if stat.kind == Kind::File => loaded.len = stat.len,
+                    Ok(_) => return Err(damaged(dir, &Part::Value, "a file", b"something else")),
+                    Err(error) if is_absent(&error) => return Ok(ControlFlow::Break(())),
+                    Err(error) => return Err(error),
+                }
+            }
+            What::Value => match self.optional(dir, &Part::Value, wait)? {
+                None => return Ok(ControlFlow::Break(())),
+                Some(value) => {
+                    loaded.len = value.len() as u64;
+                    loaded.value = Some(Arc::new(value));
+                }
+            },
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn expires(&self, dir: &str, wait: Wait) -> io::Result<Option<u64>> {
+        let Some(text) = self.optional(dir, &Part::Expires, wait)? else { return Ok(None) };
+        let digits = text.strip_suffix(b"\n").unwrap_or(&text);
+        let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+        match number {
+            Some(number) if digits[0].is_ascii_digit() => Ok(Some(number)),
+            _ => Err(damaged(dir, &Part::Expires, "a Unix time in milliseconds", &text)),
+        }
+    }
+
+    /// The content of a part; none where it is absent.
+    fn optional(&self, dir: &str, part: &Part, wait: Wait) -> io::Result<Option<Vec<u8>>> {
+        let path = paths::part(dir, part);
+        match self.disk.read(&path, wait) {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads `want` entries, and with `to_cursor` as many more as the cursor needs to change.
+    fn batch(&self, db: Db, position: u64, want: usize, to_cursor: bool) -> io::Result<Batch> {
+        let mut batch = Batch { next: position, ..Batch::default() };
+        let dir = paths::database(db);
+        let end = self.disk.list(&dir, position, &mut |entry| {
+            batch.seen += 1;
+            if let Some(found) = Found::of(&entry) {
+                batch.entries.push((found, entry.next));
+            }
+            batch.nexts.push(entry.next);
+            let before = std::mem::replace(&mut batch.next, entry.next);
+            batch.seen < want || to_cursor && !cursor::may_end(before, entry.next)
+        });
+        batch.end = end?;
+        Ok(batch)
+    }
+
+    /// The key of a hashed name; none where its companion is missing or another's.
+    fn resolve(&self, db: Db, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let path = paths::database_entry(db, &format!("{name}{}", names::COMPANION));
+        match self.disk.read(&path, Wait::Yes) {
+            Ok(full) => Ok(names::resolve(name.as_bytes(), &full).map(|key| key.into_owned())),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What a part of a listing found.
+#[derive(Default)]
+struct Batch {
+    entries: Vec<(Found, u64)>,
+    nexts: Vec<u64>,
+    seen: usize,
+    next: u64,
+    end: bool,
+}
+
+/// A directory that may be a key.
+enum Found {
+    Key(Vec<u8>),
+    Hashed(String),
+}
+
+impl Found {
+    fn of(entry: &DirEntry<'_>) -> Option<Found> {
+        if entry.kind != Kind::Dir {
+            return None;
+        }
+        match names::classify(entry.name) {
+            Entry::Plain(key) => Some(Found::Key(key.into_owned())),
+            Entry::Hashed => String::from_utf8(entry.name.to_vec()).ok().map(Found::Hashed),
+            Entry::Companion | Entry::Marker | Entry::Stranger => None,
+        }
+    }
+}
+
+/// Whether the error means that nothing is there: a file in the way of a directory is a stranger.
+pub(super) fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn damaged(dir: &str, part: &Part, expected: &str, came: &[u8]) -> io::Error {
+    let path = paths::part(dir, part);
+    let came = match came {
+        b"" => "nothing".to_owned(),
+        came => names::encode_full(&came[..came.len().min(64)]),
+    };
+    io::Error::new(io::ErrorKind::InvalidData, format!("{path}: expected {expected}, got {came}"))
 }

@@ -50,7 +50,8 @@ pub enum Parsed {
     },
     /// The request goes on behind the input; come back with the same bytes and more.
     Incomplete {
-        /// At least this many more bytes are needed (1 or more).
+        /// At least this many more bytes are needed: 1, or what an announced argument lacks (up to
+        /// [`Limits::bulk_bytes_max`], so a hint for reading, not a size to allocate at once).
         need: usize,
     },
     /// A request without arguments (an empty line, `*0`), to be skipped without a reply.
@@ -206,7 +207,7 @@ impl Parser {
                 Some(length) => length,
                 None => {
                     let Some(line) = self.header(input, ProtocolError::TooBigBulkCount)? else {
-                        return Ok(Parsed::Incomplete { need: self.missing.saturating_mul(2) });
+                        return Ok(Parsed::Incomplete { need: 1 });
                     };
                     let length = bulk_length(&input[line.start..line.end], limits)?;
                     self.bulk_len = Some(length);
@@ -275,9 +276,8 @@ fn bulk_length(header: &[u8], limits: Limits) -> Result<usize, ProtocolError> {
 ///
 /// Words are separated by white space. `"..."` knows `\n \r \t \b \a`, `\xHH` and a backslash
 /// before any other byte for that byte; `'...'` knows only `\'`. Behind a closing quote there must
-/// be white space or the end. A NUL ends the line.
+/// be white space or the end.
 fn split_words(line: &[u8], bytes: &mut Vec<u8>, spans: &mut Vec<Span>) -> Option<()> {
-    let line = line.split(|&byte| byte == 0).next().unwrap_or(&[]);
     let mut rest = line;
     loop {
         rest = &rest[rest.iter().take_while(|byte| is_space(**byte)).count()..];
@@ -353,4 +353,135 @@ fn hex_digit(byte: u8) -> u8 {
 /// isspace(3) in the C locale.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | 9..=13)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All requests of `input`, `|` between arguments, and the error that ends them. The input
+    /// comes in pieces of `piece` bytes.
+    fn requests(input: &[u8], piece: usize, limits: Limits) -> Vec<Vec<u8>> {
+        let mut parser = Parser::default();
+        let (mut start, mut have, mut found) = (0, 0, Vec::new());
+        loop {
+            match parser.parse(&input[start..have], limits) {
+                Ok(Parsed::Incomplete { need }) => {
+                    assert!(need > 0);
+                    if have == input.len() {
+                        return found;
+                    }
+                    have = (have + piece).min(input.len());
+                }
+                Ok(Parsed::Empty { end }) => start += end,
+                Ok(Parsed::Command { end }) => {
+                    let args: Vec<_> = parser.args(&input[start..have]).iter().collect();
+                    found.push(args.join(&b'|'));
+                    start += end;
+                }
+                Err(error) => {
+                    found.push(error.text().into_owned());
+                    return found;
+                }
+            }
+        }
+    }
+
+    fn check(input: &[u8], expect: &[&[u8]]) {
+        for piece in [1, 2, 3, 7, 1_000_000] {
+            let got = requests(input, piece, Limits::default());
+            assert_eq!(got, expect, "{} by {piece}", input.escape_ascii());
+        }
+    }
+
+    fn refused(input: &[u8], reason: &[u8]) {
+        check(input, &[&[b"ERR Protocol error: ", reason].concat()]);
+    }
+
+    /// Every row was put to a Redis 7.0.15.
+    #[test]
+    fn arrays() {
+        check(b"*2\r\n$4\r\nECHO\r\n$2\r\n\r\n\r\n*1\r\n$4\r\nPING\r\n", &[b"ECHO|\r\n", b"PING"]);
+        check(b"*-1\r\n*0\r\n*1\r\n$4\r\nPING\r\n", &[b"PING"]);
+        check(b"*1\rX$4\rXPINGab", &[b"PING"]);
+        check(b"*1\r\n$0\r\n\r\n", &[b""]);
+        check(b"*1\r\n$4\r\nPIN", &[]);
+        for count in [&b"x"[..], b"2147483648", b"01", b"+1", b"", b"9223372036854775808"] {
+            refused(&[b"*", count, b"\r\n"].concat(), b"invalid multibulk length");
+        }
+        for length in [&b"-1"[..], b"x", b"536870913", b""] {
+            refused(&[b"*1\r\n$", length, b"\r\n"].concat(), b"invalid bulk length");
+        }
+        refused(b"*1\r\n+4\r\n", b"expected '$', got '+'");
+        refused(b"*1\r\n\r\n", b"expected '$', got ' '");
+        refused(b"*1\r\n\xff\r\n", b"expected '$', got '\xff'");
+    }
+
+    /// Every row was put to a Redis 7.0.15.
+    #[test]
+    fn inline() {
+        for (line, expect) in [
+            (&b"PING\n"[..], &b"PING"[..]),
+            (b"\r\n   \r\n\n PING \r\n", b"PING"),
+            (b"ECHO a\"b c\"\r\n", b"ECHO|ab c"),
+            (b"ECHO \"\\x41\\n\\q\\xZZ\"\r\n", b"ECHO|A\nqxZZ"),
+            (b"ECHO \"\\a\\b\\r\\t\\\"\\\\\"\r\n", b"ECHO|\x07\x08\r\t\"\\"),
+            (b"ECHO 'a\\'b\\n'\r\n", b"ECHO|a'b\\n"),
+            (b"ECHO a\x0bb\r\n", b"ECHO|a\x0bb"),
+            (b"\x0b ECHO x\r\n", b"ECHO|x"),
+            (b"ECHO \"\"\r\n", b"ECHO|"),
+            (b"ECHO a\\\"b\"\r\n", b"ECHO|a\\b"),
+            (b"ECHO \"a\"\x0bPING\r\n", b"ECHO|a|PING"),
+            (b"ECHO a\rb\r\n", b"ECHO|a|b"),
+            (b"ECHO a\r\r\n", b"ECHO|a"),
+        ] {
+            check(line, &[expect]);
+        }
+        for line in
+            [&b"E \"a\r\n"[..], b"E 'a'b\r\n", b"E \"a\"b\r\n", b"E \"a\\\r\n", b"E 'a\\'\n"]
+        {
+            refused(line, b"unbalanced quotes in request");
+        }
+    }
+
+    #[test]
+    fn lines_without_end_are_refused() {
+        let long = vec![b'1'; LINE_BYTES_MAX + 1];
+        for (begin, reason) in [
+            (&b"*"[..], "too big mbulk count string"),
+            (b"*1\r\n$", "too big bulk count string"),
+            (b"GET ", "too big inline request"),
+        ] {
+            let input = [begin, &long].concat();
+            for piece in [16_384, 1_000_000] {
+                let got = requests(&input, piece, Limits::default());
+                assert_eq!(got, [format!("ERR Protocol error: {reason}").into_bytes()]);
+            }
+        }
+    }
+
+    #[test]
+    fn less_is_allowed_before_auth() {
+        let limits = Limits { authenticated: false, ..Limits::default() };
+        let got = |input: &[u8]| requests(input, 100, limits);
+        let text = |reason: &str| [format!("ERR Protocol error: {reason}").into_bytes()];
+        assert_eq!(got(b"*11\r\n"), text("unauthenticated multibulk length"));
+        assert_eq!(got(b"*1\r\n$16385\r\n"), text("unauthenticated bulk length"));
+        assert!(got(b"*10\r\n$16384\r\n").is_empty());
+    }
+
+    #[test]
+    fn a_large_argument_says_how_much_is_missing() {
+        let mut parser = Parser::default();
+        let limits = Limits::default();
+        let mut input = b"*2\r\n$3\r\nSET\r\n$1000000\r\n".to_vec();
+        let need = 1_000_002;
+        assert_eq!(parser.parse(&input, limits), Ok(Parsed::Incomplete { need }));
+        assert!(parser.is_mid_request());
+        input.extend(std::iter::repeat_n(b'v', need));
+        let end = input.len();
+        assert_eq!(parser.parse(&input, limits), Ok(Parsed::Command { end }));
+        assert_eq!(parser.args(&input).get(1).len(), 1_000_000);
+        assert!(!parser.is_mid_request());
+    }
 }

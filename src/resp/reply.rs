@@ -252,3 +252,66 @@ impl<'a> Reply<'a> {
 fn saturate(len: usize) -> i64 {
     i64::try_from(len).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(write: impl Fn(&mut Reply<'_>), resp2: &str, resp3: &str) {
+        for (protocol, expect) in [(Protocol::Resp2, resp2), (Protocol::Resp3, resp3)] {
+            let mut out = Vec::new();
+            write(&mut Reply::new(&mut out, protocol));
+            assert_eq!(String::from_utf8_lossy(&out), expect, "{protocol:?}");
+        }
+    }
+
+    fn same(write: impl Fn(&mut Reply<'_>), expect: &str) {
+        check(write, expect, expect);
+    }
+
+    #[test]
+    fn what_both_protocols_share() {
+        same(|reply| reply.ok(), "+OK\r\n");
+        same(|reply| reply.simple("PONG"), "+PONG\r\n");
+        same(|reply| reply.error("ERR a\r\nb"), "-ERR a  b\r\n");
+        same(|reply| reply.int(0), ":0\r\n");
+        same(|reply| reply.int(1), ":1\r\n");
+        same(|reply| reply.int(i64::MIN), ":-9223372036854775808\r\n");
+        same(|reply| reply.bulk(b""), "$0\r\n\r\n");
+        same(|reply| reply.bulk_int(-12), "$3\r\n-12\r\n");
+        same(|reply| reply.array(3), "*3\r\n");
+    }
+
+    #[test]
+    fn what_differs() {
+        check(|reply| reply.null(), "$-1\r\n", "_\r\n");
+        check(|reply| reply.null_array(), "*-1\r\n", "_\r\n");
+        check(|reply| reply.map(2), "*4\r\n", "%2\r\n");
+        check(|reply| reply.set(2), "*2\r\n", "~2\r\n");
+        check(|reply| reply.push(3), "*3\r\n", ">3\r\n");
+        check(|reply| reply.bool(true), ":1\r\n", "#t\r\n");
+        check(|reply| reply.bool(false), ":0\r\n", "#f\r\n");
+        check(|reply| reply.double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n");
+        check(|reply| reply.double(f64::NEG_INFINITY), "$4\r\n-inf\r\n", ",-inf\r\n");
+        check(|reply| reply.verbatim("txt", b"ab"), "$2\r\nab\r\n", "=6\r\ntxt:ab\r\n");
+        check(|reply| reply.big_number(b"12"), "$2\r\n12\r\n", "(12\r\n");
+    }
+
+    #[test]
+    fn a_reply_can_be_taken_back_and_counted_afterwards() {
+        same(
+            |reply| {
+                reply.ok();
+                let mark = reply.mark();
+                reply.int(7);
+                assert_eq!(reply.written_since(mark), 4);
+                reply.rewind(mark);
+                reply.int(8);
+                reply.int(9);
+                reply.array_before(mark, 2);
+                reply.int(10);
+            },
+            "+OK\r\n*2\r\n:8\r\n:9\r\n:10\r\n",
+        );
+    }
+}

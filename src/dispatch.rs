@@ -1,0 +1,185 @@
+//! One command from arguments to batch: find, check, run, settle.
+//!
+//! This is the one place that decides whether this client may run this command now. Every command
+//! settles in the same way: what it recorded becomes one batch in the journal's next group and in
+//! the backlog, and the newest batch it speaks of says when its reply may leave.
+
+use crate::command::client::{ClientId, Clients};
+use crate::command::server::Server;
+use crate::command::table::{FREES, NO_AUTH, WRITE};
+use crate::command::{Command, Cx, Error, Grant, Need, Stop};
+use crate::commands;
+use crate::journal::Group;
+use crate::keyspace::Keyspace;
+use crate::layout::op::{Db, Seq};
+use crate::resp::{Args, Protocol, Reply};
+
+/// How many bytes of an unknown command's name and arguments its error repeats, as in Redis.
+const REPEATED_BYTES_MAX: usize = 128;
+
+/// What commands run on.
+pub struct Ground<'a> {
+    /// All keys.
+    pub keys: &'a mut Keyspace,
+    /// All clients.
+    pub clients: &'a mut Clients,
+    /// The rest.
+    pub server: &'a mut Server,
+    /// The group of the journal that is being filled.
+    pub group: &'a mut Group,
+}
+
+/// Who runs a command, as far as dispatch has to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// The client.
+    pub id: ClientId,
+    /// Its database.
+    pub db: Db,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Whether it may run everything.
+    pub authenticated: bool,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub enum Ran {
+    /// Its reply is written and may leave once this batch is durable.
+    Done(Seq),
+    /// It runs again once the need is met; its reply was taken back.
+    Parked(Need),
+}
+
+/// Runs one command and writes its reply to `output`.
+pub fn execute(
+    ground: &mut Ground<'_>,
+    caller: Caller,
+    args: Args<'_>,
+    grant: Option<Grant>,
+    output: &mut Vec<u8>,
+) -> Ran {
+    let mut reply = Reply::new(output, caller.protocol);
+    let mark = reply.mark();
+    let result = match admit(ground, caller, args) {
+        Ok(command) => run(ground, caller, command, args, grant, reply.reborrow()),
+        Err(stop) => Err(stop),
+    };
+    let shown = settle(ground);
+    match result {
+        Ok(()) => Ran::Done(shown),
+        Err(Stop::Park(need)) => {
+            reply.rewind(mark);
+            Ran::Parked(need)
+        }
+        Err(Stop::Error(error)) => {
+            reply.rewind(mark);
+            reply.error_bytes(&error.0);
+            ground.server.stats.errors += 1;
+            Ran::Done(shown)
+        }
+    }
+}
+
+fn run(
+    ground: &mut Ground<'_>,
+    caller: Caller,
+    command: &'static Command,
+    args: Args<'_>,
+    grant: Option<Grant>,
+    reply: Reply<'_>,
+) -> Result<(), Stop> {
+    let mut cx = Cx {
+        args,
+        keys: ground.keys,
+        reply,
+        clients: ground.clients,
+        id: caller.id,
+        db: caller.db,
+        server: ground.server,
+        grant,
+    };
+    (command.run)(&mut cx).map(drop)
+}
+
+/// Makes one batch of what the command recorded. Answers the newest batch that it speaks of.
+fn settle(ground: &mut Ground<'_>) -> Seq {
+    let now_ms = ground.server.now_ms;
+    let group = &mut *ground.group;
+    ground.keys.settle(|seq, ops| group.push(seq, now_ms, ops));
+    ground.keys.take_shown()
+}
+
+/// Finds the command and checks that this client may run it now.
+fn admit(ground: &Ground<'_>, caller: Caller, args: Args<'_>) -> Result<&'static Command, Stop> {
+    let command = find(args)?;
+    if !caller.authenticated && !command.flags.has(NO_AUTH) {
+        return Err(Error::fixed("NOAUTH Authentication required.").into());
+    }
+    if command.flags.has(WRITE) {
+        admit_write(ground, command, args)?;
+    }
+    Ok(command)
+}
+
+/// Finds the row of a command, or of its subcommand, and checks the arity.
+pub fn find(args: Args<'_>) -> Result<&'static Command, Stop> {
+    let Some(command) = commands::find(args.get(0)) else { return Err(unknown(args).into()) };
+    let mut full_name = None;
+    let mut found = command;
+    if !command.subcommands.is_empty() && args.len() > 1 {
+        found = commands::find_subcommand(command, args.get(1))
+            .ok_or_else(|| commands::unknown_subcommand(command, args))?;
+        full_name = Some(format!("{}|{}", command.name, found.name));
+    }
+    if found.takes(args.len()) {
+        return Ok(found);
+    }
+    let name = full_name.as_deref().unwrap_or(command.name);
+    let text = format!("ERR wrong number of arguments for '{name}' command");
+    Err(Error::new(text).into())
+}
+
+fn admit_write(ground: &Ground<'_>, command: &Command, args: Args<'_>) -> Result<(), Stop> {
+    let frees = command.flags.has(FREES);
+    if !frees && let Some(why) = &ground.server.refusing {
+        return Err(Error::new(why.as_bytes()).into());
+    }
+    let config = &ground.server.config;
+    let bytes = args.total_bytes();
+    if bytes as u64 > config.batch_bytes {
+        let text = format!(
+            "ERR the command has {bytes} bytes and a batch at most {}; split it, or raise \
+             DREDIS_BATCH_BYTES",
+            config.batch_bytes
+        );
+        return Err(Error::new(text).into());
+    }
+    // What frees room may go a quarter beyond the bound; a batch larger than the bound goes alone.
+    let bound = config.backlog_bytes as usize;
+    let bound = if frees { bound + bound / 4 } else { bound };
+    let backlog = &ground.keys.backlog;
+    if backlog.bytes() + bytes > bound && !backlog.is_empty() {
+        return Err(Stop::Park(Need::Room));
+    }
+    Ok(())
+}
+
+fn unknown(args: Args<'_>) -> Error {
+    let mut rest = Vec::new();
+    for arg in args.skip(1).iter() {
+        if rest.len() >= REPEATED_BYTES_MAX {
+            break;
+        }
+        let shown = &arg[..arg.len().min(REPEATED_BYTES_MAX - rest.len())];
+        rest.push(b'\'');
+        rest.extend_from_slice(shown);
+        rest.extend_from_slice(b"' ");
+    }
+    let name = args.get(0);
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend_from_slice(&name[..name.len().min(REPEATED_BYTES_MAX)]);
+    text.extend_from_slice(b"', with args beginning with: ");
+    text.extend_from_slice(&rest);
+    Error::new(text)
+}

@@ -1,0 +1,387 @@
+//! The server without sockets and threads: sessions, commands, and the pipeline behind them.
+//!
+//! The engine is driven from outside: bytes come in for a session, [`Engine::tick`] says what time
+//! it is, jobs go out to the lanes and reports come back. The event loop drives it with sockets and
+//! threads, tests with a simulated disk and any order of jobs. It alone runs commands.
+//!
+//! `mod.rs` has the clients' side, `pipeline.rs` what flows from batch to tree, `reports.rs` what
+//! helpers answer, `upkeep.rs` expiry, walks and figures.
+
+mod pipeline;
+mod reports;
+mod start;
+mod upkeep;
+
+use crate::base::variant::{Step, step};
+use crate::command::client::{Client, ClientId, Clients, Closing};
+use crate::command::server::Server;
+use crate::config::Fsync;
+use crate::dispatch::{self, Caller, Ground, Ran};
+use crate::disk::Disk;
+use crate::journal::Group;
+use crate::keyspace::{Error, Grant, Keyspace, Miss, Need};
+use crate::lanes::{Job, Lane};
+use crate::layout::op::{Db, Key, Seq};
+use crate::resp::{Limits, Parsed};
+use crate::session::{Parked, Session};
+use hashbrown::HashMap;
+use pipeline::{Listing, Pipeline};
+pub use start::{Opened, Settings, StartError, open};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use upkeep::Upkeep;
+
+/// Where a client comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// Its address and port, or the Unix socket's path.
+    pub addr: String,
+    /// Our address and port, or the Unix socket's path.
+    pub local_addr: String,
+    /// File descriptor of the socket.
+    pub fd: i64,
+}
+
+/// The whole server but for sockets and threads.
+pub struct Engine {
+    /// All keys.
+    pub keys: Keyspace,
+    /// Everyone who is connected.
+    pub clients: Clients,
+    /// Configuration and figures.
+    pub server: Server,
+    disk: Arc<dyn Disk>,
+    sessions: HashMap<ClientId, Box<Session>>,
+    group: Group,
+    jobs: VecDeque<Job>,
+    busy: HashMap<Lane, usize>,
+    /// Clients whose parked command can run again.
+    runnable: VecDeque<ClientId>,
+    /// Clients with replies to send or to be disconnected, for the event loop.
+    ready: Vec<ClientId>,
+    /// Clients with replies behind a gate.
+    gated: Vec<ClientId>,
+    /// Who waits for a key to be loaded.
+    loading: HashMap<(Db, Key), Vec<ClientId>>,
+    waiting: Waiting,
+    pipeline: Pipeline,
+    upkeep: Upkeep,
+    fatal: Option<String>,
+}
+
+/// Parked clients, by what they wait for.
+#[derive(Default)]
+struct Waiting {
+    room: VecDeque<ClientId>,
+    applied: Vec<(Seq, ClientId)>,
+    synced: Vec<(Seq, ClientId)>,
+    counts: Vec<(Db, ClientId)>,
+    backup_start: Vec<(Seq, String, ClientId)>,
+    backup_began: Vec<ClientId>,
+    backup_stop: Vec<ClientId>,
+}
+
+impl Engine {
+    /// A client has connected. `None` where there are too many.
+    pub fn connect(&mut self, peer: Peer) -> Option<ClientId> {
+        if self.clients.len() >= self.server.config.maxclients as usize {
+            self.server.stats.rejected += 1;
+            return None;
+        }
+        self.server.stats.connections += 1;
+        let now_ms = self.server.now_ms;
+        let authenticated = self.server.config.password.is_empty();
+        let id = self.clients.add(|id| Client {
+            id,
+            addr: peer.addr,
+            local_addr: peer.local_addr,
+            fd: peer.fd,
+            since_ms: now_ms,
+            active_ms: now_ms,
+            authenticated,
+            ..Client::default()
+        });
+        self.sessions.insert(id, Box::default());
+        Some(id)
+    }
+
+    /// A client has gone.
+    pub fn disconnect(&mut self, id: ClientId) {
+        if let Some(session) = self.sessions.remove(&id)
+            && let Some(parked) = session.parked
+        {
+            self.unpin(&parked.pinned);
+        }
+        self.clients.remove(id);
+        self.waiting.forget(id);
+    }
+
+    /// Room for what a client sends: at least `bytes` of it behind what is there already.
+    pub fn input(&mut self, id: ClientId) -> Option<&mut Vec<u8>> {
+        self.sessions.get_mut(&id).map(|session| {
+            session.compact();
+            &mut session.input
+        })
+    }
+
+    /// Runs the requests that a client has sent, until one is parked or cut off.
+    pub fn run(&mut self, id: ClientId) {
+        let Some(mut session) = self.sessions.remove(&id) else { return };
+        self.upkeep.note_activity();
+        if let Some(client) = self.clients.get_mut(id) {
+            client.active_ms = self.server.now_ms;
+        }
+        let gated = session.is_gated();
+        while session.parked.is_none() && self.run_one(id, &mut session) {}
+        if let Some(client) = self.clients.get_mut(id) {
+            client.blocked = session.parked.is_some();
+            client.input_bytes = [session.unread().len(), session.input.capacity()];
+            client.output_bytes = session.unsent();
+        }
+        if !gated && session.is_gated() {
+            self.gated.push(id);
+        }
+        let too_much = session.unsent() as u64 > self.server.config.output_bytes;
+        self.sessions.insert(id, session);
+        if too_much {
+            self.close(id, Closing::AtOnce);
+            log::warn!("client {id} was disconnected: it has not read its replies");
+        }
+        self.ready.push(id);
+    }
+
+    /// Runs one request. Answers whether the next one may run.
+    fn run_one(&mut self, id: ClientId, session: &mut Session) -> bool {
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        if client.closing.is_some() {
+            return false;
+        }
+        let caller = Caller {
+            id,
+            db: client.db,
+            protocol: client.protocol,
+            authenticated: client.authenticated,
+        };
+        let limits = Limits {
+            authenticated: client.authenticated,
+            bulk_bytes_max: self.server.config.proto_max_bulk_len as usize,
+        };
+        let end = match session.parser.parse(&session.input[session.at..], limits) {
+            Ok(Parsed::Command { end }) => end,
+            Ok(Parsed::Empty { end }) => {
+                session.consume(end);
+                return !session.unread().is_empty();
+            }
+            Ok(Parsed::Incomplete { need }) => {
+                session.input.reserve(need.min(1 << 20));
+                return false;
+            }
+            Err(error) => {
+                crate::resp::Reply::new(&mut session.output, caller.protocol)
+                    .error_bytes(&error.text());
+                self.close(id, Closing::AfterReplies);
+                return false;
+            }
+        };
+        self.server.stats.commands += 1;
+        self.execute(caller, session, end)
+    }
+
+    fn execute(&mut self, caller: Caller, session: &mut Session, end: usize) -> bool {
+        let start = session.output.len();
+        let mut ground = Ground {
+            keys: &mut self.keys,
+            clients: &mut self.clients,
+            server: &mut self.server,
+            group: &mut self.group,
+        };
+        let args = session.parser.args(&session.input[session.at..]);
+        let grant = session.grant.take();
+        match dispatch::execute(&mut ground, caller, args, grant, &mut session.output) {
+            Ran::Done(shown) => {
+                if shown > self.pipeline.visible && step(Step::ReplyWaits) {
+                    session.gate(start, shown);
+                }
+                session.consume(end);
+                !session.unread().is_empty()
+            }
+            Ran::Parked(need) => {
+                session.parked = Some(Parked::default());
+                self.park(caller.id, session, need);
+                false
+            }
+        }
+    }
+
+    /// Notes what a session waits for, and asks for it.
+    fn park(&mut self, id: ClientId, session: &mut Session, need: Need) {
+        let waiting = &mut self.waiting;
+        match need {
+            Need::Loads => return self.park_for_loads(id, session),
+            Need::Room => waiting.room.push_back(id),
+            Need::Applied(seq) => waiting.applied.push((seq, id)),
+            Need::Synced(seq) => waiting.synced.push((seq, id)),
+            Need::BackupStart(name) => {
+                let issued = self.keys.backlog.issued();
+                waiting.backup_start.push((issued, name, id));
+            }
+            Need::BackupStop => {
+                waiting.backup_stop.push(id);
+                let name = self.server.backup.as_ref().map(|backup| backup.id.clone());
+                self.post(Job::EndBackup(name.unwrap_or_default()));
+            }
+            Need::Names { db, pattern } => {
+                self.pipeline.listings.push_back(Listing::Names(id, db, pattern));
+            }
+            Need::Count { db } => {
+                if !waiting.counts.iter().any(|(of, _)| *of == db) {
+                    self.pipeline.listings.push_back(Listing::Count(db));
+                }
+                waiting.counts.push((db, id));
+            }
+            Need::Step { db, position, count } => self.post(Job::Step(id, db, position, count)),
+            Need::Sample { db, seed } => self.post(Job::Sample(id, db, seed)),
+        }
+    }
+
+    fn park_for_loads(&mut self, id: ClientId, session: &mut Session) {
+        let parked = session.parked.get_or_insert_default();
+        for miss in self.keys.take_misses() {
+            if self.keys.begin_load(miss.db, &miss.key) {
+                self.jobs.push_back(Job::Load(miss.clone()));
+            }
+            self.loading.entry((miss.db, miss.key.clone())).or_default().push(id);
+            parked.loads += 1;
+        }
+    }
+
+    /// What a parked command waited for is there: it runs again in this tick.
+    fn grant(&mut self, id: ClientId, grant: Grant) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.grant = Some(grant);
+            self.runnable.push_back(id);
+        }
+    }
+
+    /// Runs the parked commands that can go on.
+    pub fn run_granted(&mut self) {
+        while let Some(id) = self.runnable.pop_front() {
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            let Some(parked) = session.parked.take() else { continue };
+            if let Some(error) = parked.failed {
+                self.fail_parked(id, &error);
+            }
+            self.run(id);
+            self.unpin(&parked.pinned);
+        }
+    }
+
+    /// Answers a parked command with an error instead of running it again.
+    fn fail_parked(&mut self, id: ClientId, error: &Error) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let protocol = self.clients.get(id).map(|client| client.protocol).unwrap_or_default();
+        crate::resp::Reply::new(&mut session.output, protocol).error_bytes(&error.0);
+        let limits = Limits { authenticated: true, bulk_bytes_max: usize::MAX };
+        if let Ok(Parsed::Command { end }) =
+            session.parser.parse(&session.input[session.at..], limits)
+        {
+            session.consume(end);
+        }
+    }
+
+    fn unpin(&mut self, pinned: &[Miss]) {
+        for miss in pinned {
+            self.keys.unpin(miss);
+        }
+    }
+
+    /// Disconnects a client, now or once it has its replies.
+    pub fn close(&mut self, id: ClientId, how: Closing) {
+        if let Some(client) = self.clients.get_mut(id) {
+            client.closing.get_or_insert(how);
+            self.ready.push(id);
+        }
+    }
+
+    /// Clients that have something to send or are to be disconnected, since the last call.
+    pub fn take_ready(&mut self) -> Vec<ClientId> {
+        for client in self.clients.iter().filter(|client| client.closing.is_some()) {
+            self.ready.push(client.id);
+        }
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Whether a client is to be disconnected now.
+    pub fn is_over(&self, id: ClientId) -> bool {
+        let (Some(client), Some(session)) = (self.clients.get(id), self.sessions.get(&id)) else {
+            return true;
+        };
+        match client.closing {
+            None => false,
+            Some(Closing::AtOnce) => true,
+            Some(Closing::AfterReplies) => session.unsent() == 0,
+        }
+    }
+
+    /// Replies that may be sent to a client now.
+    pub fn output(&self, id: ClientId) -> &[u8] {
+        self.sessions.get(&id).map_or(&[], |session| session.sendable())
+    }
+
+    /// So many bytes of them were sent.
+    pub fn sent(&mut self, id: ClientId, bytes: usize) {
+        self.server.stats.bytes_out += bytes as u64;
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.sent(bytes);
+        }
+    }
+
+    /// A client has had its turn and is to be served again in the next one.
+    pub fn call_again(&mut self, id: ClientId) {
+        self.ready.push(id);
+    }
+
+    /// Whether a client waits for something; then it is not read from.
+    pub fn is_parked(&self, id: ClientId) -> bool {
+        self.sessions.get(&id).is_some_and(|session| session.parked.is_some())
+    }
+
+    /// Why the server has to stop, where it has to.
+    pub fn fatal(&self) -> Option<&str> {
+        self.fatal.as_deref()
+    }
+
+    /// The next job for a lane.
+    pub fn next_job(&mut self) -> Option<Job> {
+        let job = self.jobs.pop_front()?;
+        *self.busy.entry(job.lane()).or_default() += 1;
+        Some(job)
+    }
+
+    fn post(&mut self, job: Job) {
+        self.jobs.push_back(job);
+    }
+
+    fn fsync(&self) -> Fsync {
+        self.server.config.fsync
+    }
+}
+
+impl Waiting {
+    fn forget(&mut self, id: ClientId) {
+        self.room.retain(|waiter| *waiter != id);
+        self.applied.retain(|(_, waiter)| *waiter != id);
+        self.synced.retain(|(_, waiter)| *waiter != id);
+        self.backup_start.retain(|(_, _, waiter)| *waiter != id);
+        self.backup_began.retain(|waiter| *waiter != id);
+        self.backup_stop.retain(|waiter| *waiter != id);
+    }
+
+    /// Whether somebody waits for the tree: then the writer does not yield.
+    fn presses(&self) -> bool {
+        !self.applied.is_empty()
+            || !self.synced.is_empty()
+            || !self.backup_start.is_empty()
+            || !self.room.is_empty()
+    }
+}

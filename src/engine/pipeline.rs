@@ -1,0 +1,396 @@
+//! From batch to tree: groups to the journal, layers to the writer, checkpoints, room on the disk.
+//!
+//! Each step has one decision: [`Engine::commit`] when a group goes to the journal,
+//! [`Engine::feed_writer`] what the writer does next, [`Engine::check_room`] whether writes are
+//! refused. All of them are asked in every tick and answer from the state alone.
+
+use super::Engine;
+use crate::command::server::Shutdown;
+use crate::config::Fsync;
+use crate::journal::Group;
+use crate::lanes::Job;
+use crate::layout::op::{DATABASES, Db, Key, Seq};
+use std::collections::VecDeque;
+
+/// A layer for the writer has about this many bytes: some hundred keys.
+const LAYER_BYTES: usize = 128 << 10;
+/// While the loop is busy the writer waits until so much of the backlog's bound is full.
+const BUSY_SHARE: usize = 2;
+/// The loop is idle when no command came for so long.
+pub const IDLE_US: u64 = 5_000;
+/// A reply waits so long for the tree, at most, where the backlog was empty.
+const HOLD_US: u64 = 5_000;
+/// A group of more batches than this is not waited for: the server is not idle.
+const HOLD_BATCHES_MAX: usize = 2;
+/// Between checkpoints while the writer works.
+const CHECKPOINT_US: u64 = 300_000;
+/// Between syncs of the journal with `everysec` and `no`.
+const SYNC_US: u64 = 1_000_000;
+/// Between looks at the free space.
+const SPACE_US: u64 = 20_000;
+/// Between tries of what a full disk refused.
+const RETRY_US: u64 = 100_000;
+/// Of the file system this share is never used by what is in the backlog.
+const RESERVE_SHARE: u64 = 64;
+/// Files and directories that a new key makes.
+const KEY_INODES: u64 = 3;
+
+/// Where batches, groups and layers are.
+#[derive(Default)]
+pub(super) struct Pipeline {
+    /// Replies that speak of batches up to here may leave.
+    pub visible: Seq,
+    /// The newest batch that was handed to the journal.
+    pub submitted: Seq,
+    /// A group is at the journal.
+    pub committing: bool,
+    /// How many batches it has.
+    pub committing_batches: usize,
+    /// A group that found no room in the journal, to be tried again.
+    pub refused_group: Option<(Group, bool)>,
+    /// Memory of the last group.
+    pub spare_group: Group,
+    /// Replies wait for the tree until then.
+    pub hold_until_us: Option<u64>,
+    /// The writer has a job.
+    pub writing: bool,
+    /// A listing runs: the writer makes and removes no names.
+    pub listing: bool,
+    /// The next listing waits until the writer has had its turn.
+    pub writer_turn: bool,
+    /// Listings that wait for the writer to pause.
+    pub listings: VecDeque<Listing>,
+    /// The disk refused something.
+    pub full: bool,
+    /// The clock of this tick.
+    pub now_us: u64,
+    /// When the last command came.
+    pub last_command_us: u64,
+    /// When the journal was last asked to sync.
+    pub last_sync_us: u64,
+    /// When the tree was last asked to sync.
+    pub last_checkpoint_us: u64,
+    /// When the free space was last asked for.
+    pub last_space_us: u64,
+    /// When what a full disk refused is tried again.
+    pub retry_us: u64,
+    /// Spare segments are being made.
+    pub preparing: bool,
+    /// How many spare segments the journal is asked to keep.
+    pub spares_wanted: usize,
+    /// Size of a segment of the journal.
+    pub segment_bytes: u64,
+}
+
+/// A listing of all names of a database.
+pub(super) enum Listing {
+    /// For KEYS.
+    Names(crate::command::client::ClientId, Db, Key),
+    /// For a size.
+    Count(Db),
+}
+
+impl Engine {
+    /// Hands the group that was filled to the journal, if the journal is idle. `quiet` says that
+    /// no more commands are waiting to be part of it.
+    pub fn commit(&mut self, quiet: bool) {
+        if self.pipeline.committing || !quiet {
+            return;
+        }
+        let now_us = self.pipeline.now_us;
+        let due = self.fsync() == Fsync::Always
+            || now_us >= self.pipeline.last_sync_us + SYNC_US
+            || self.waiting.presses()
+            || self.server.shutdown.is_some();
+        if let Some((group, sync)) = self.pipeline.refused_group.take_if(|_| {
+            now_us >= self.pipeline.retry_us
+        }) {
+            return self.send_group(group, sync);
+        }
+        if self.pipeline.refused_group.is_some() {
+            return;
+        }
+        if !self.group.is_empty() {
+            let spare = std::mem::take(&mut self.pipeline.spare_group);
+            let group = std::mem::replace(&mut self.group, spare);
+            self.keys.backlog.submit();
+            self.pipeline.submitted = self.keys.backlog.issued();
+            self.send_group(group, due);
+            if self.fsync() == Fsync::No {
+                self.show(self.pipeline.submitted);
+            }
+        } else if due && self.pipeline.submitted > self.keys.backlog.durable_seq() {
+            self.send_group(Group::new(), true);
+        }
+    }
+
+    fn send_group(&mut self, group: Group, sync: bool) {
+        self.pipeline.committing = true;
+        self.pipeline.committing_batches = group.len();
+        if sync {
+            self.pipeline.last_sync_us = self.pipeline.now_us;
+        }
+        self.post(Job::Commit { group, sync });
+    }
+
+    /// The group at the journal was written, and synced up to `durable` if it says so.
+    pub(super) fn committed(&mut self, durable: Option<Seq>) {
+        self.pipeline.committing = false;
+        let Some(durable) = durable else {
+            return self.show(self.pipeline.submitted);
+        };
+        self.server.stats.groups += 1;
+        let was_written = self.keys.backlog.is_written();
+        self.keys.backlog.synced(durable);
+        let small = self.pipeline.committing_batches <= HOLD_BATCHES_MAX;
+        let idle = was_written && small && !self.pipeline.writing && !self.pipeline.full;
+        if idle && self.fsync() == Fsync::Always && !self.keys.backlog.is_written() {
+            self.pipeline.hold_until_us = Some(self.pipeline.now_us + HOLD_US);
+        } else {
+            self.show(self.pipeline.submitted.min(durable));
+        }
+        self.feed_writer();
+    }
+
+    /// Lets replies leave that speak of batches up to `seq`.
+    pub(super) fn show(&mut self, seq: Seq) {
+        self.pipeline.visible = self.pipeline.visible.max(seq);
+        let visible = self.pipeline.visible;
+        let (sessions, ready) = (&mut self.sessions, &mut self.ready);
+        self.gated.retain(|id| {
+            let Some(session) = sessions.get_mut(id) else { return false };
+            session.release(visible);
+            ready.push(*id);
+            session.is_gated()
+        });
+    }
+
+    /// Ends the wait of replies for the tree, if there is one.
+    pub(super) fn end_hold(&mut self) {
+        if self.pipeline.hold_until_us.take().is_some() {
+            self.show(self.keys.backlog.durable_seq());
+        }
+    }
+
+    /// Gives the writer its next job, if it has none and there is one worth it.
+    pub(super) fn feed_writer(&mut self) {
+        self.start_listing();
+        if self.pipeline.writing || self.pipeline.listing {
+            return;
+        }
+        let layer = if self.pipeline.full {
+            self.layer_for_full_disk()
+        } else if self.writer_goes() {
+            self.keys.backlog.take(LAYER_BYTES)
+        } else {
+            None
+        };
+        if let Some(layer) = layer {
+            self.pipeline.writing = true;
+            self.pipeline.writer_turn = false;
+            self.post(Job::Apply(layer));
+        } else if self.checkpoint_due() {
+            self.pipeline.writing = true;
+            self.pipeline.last_checkpoint_us = self.pipeline.now_us;
+            self.post(Job::SyncTree(self.keys.backlog.applied_seq()));
+        } else if self.keys.backlog.is_written() {
+            self.pipeline.writer_turn = false;
+            self.start_listing();
+        }
+    }
+
+    fn layer_for_full_disk(&mut self) -> Option<std::sync::Arc<crate::backlog::Layer>> {
+        let removals = self.keys.backlog.take_removals();
+        if removals.is_some() || self.pipeline.now_us < self.pipeline.retry_us {
+            return removals;
+        }
+        self.pipeline.retry_us = self.pipeline.now_us + RETRY_US;
+        self.keys.backlog.take(LAYER_BYTES)
+    }
+
+    /// Whether the writer works now or yields to the loop.
+    fn writer_goes(&self) -> bool {
+        let bound = self.server.config.backlog_bytes as usize;
+        self.pipeline.hold_until_us.is_some()
+            || self.is_idle()
+            || self.waiting.presses()
+            || self.server.shutdown.is_some()
+            || self.pipeline.writer_turn
+            || self.keys.backlog.durable_bytes() > bound / BUSY_SHARE
+            || self.journal_is_long()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.pipeline.now_us >= self.pipeline.last_command_us + IDLE_US
+    }
+
+    fn journal_is_long(&self) -> bool {
+        self.server.journal.bytes_live > self.server.config.journal_bytes()
+    }
+
+    fn checkpoint_due(&self) -> bool {
+        let applied = self.keys.backlog.applied_seq();
+        if applied <= self.server.checkpoint {
+            return false;
+        }
+        let waiting = &self.waiting;
+        let synced = waiting.synced.iter().map(|(seq, _)| *seq);
+        let backups = waiting.backup_start.iter().map(|(seq, ..)| *seq);
+        let waited = synced.chain(backups).any(|seq| seq > self.server.checkpoint && seq <= applied);
+        self.pipeline.now_us >= self.pipeline.last_checkpoint_us + CHECKPOINT_US
+            || self.server.shutdown.is_some()
+            || self.journal_is_long()
+            || waited
+    }
+
+    /// Starts the next listing once the writer has paused: the names it does not know of stay.
+    fn start_listing(&mut self) {
+        if self.pipeline.writing || self.pipeline.listing || self.pipeline.writer_turn {
+            return;
+        }
+        let Some(listing) = self.pipeline.listings.pop_front() else { return };
+        self.pipeline.listing = true;
+        match listing {
+            Listing::Names(id, db, pattern) => {
+                let overlay = self.keys.overlay(db);
+                self.post(Job::Names(id, db, pattern, overlay));
+            }
+            Listing::Count(db) => {
+                self.keys.sizes.begin_count(db);
+                let overlay = self.keys.overlay(db);
+                self.post(Job::Count(db, overlay));
+            }
+        }
+    }
+
+    /// A listing is done: the writer goes on before the next one.
+    pub(super) fn end_listing(&mut self) {
+        self.pipeline.listing = false;
+        self.pipeline.writer_turn = true;
+        self.feed_writer();
+    }
+
+    /// The writer did what it could; `failed` found no room on the disk.
+    pub(super) fn applied(&mut self, failed: &[(Db, Key)], was_full: bool) {
+        self.pipeline.writing = false;
+        self.keys.applied(failed);
+        self.pipeline.full = was_full || (self.pipeline.full && !self.keys.backlog.is_written());
+        if was_full {
+            self.pipeline.retry_us = self.pipeline.now_us + RETRY_US;
+        }
+        self.pipeline.last_space_us = 0;
+        self.check_room();
+        self.end_hold();
+        self.wake();
+        self.feed_writer();
+    }
+
+    /// Refuses writes where what is in the backlog might find no room, and admits them again.
+    pub(super) fn check_room(&mut self) {
+        let now_us = self.pipeline.now_us;
+        if now_us < self.pipeline.last_space_us + SPACE_US {
+            return;
+        }
+        self.pipeline.last_space_us = now_us;
+        match self.disk.space() {
+            Ok(space) => self.server.space = space,
+            Err(error) => return log::warn!("cannot ask for the free space: {error}"),
+        }
+        self.server.refusing = self.lacking_room().map(|lack| {
+            format!(
+                "MISCONF The disk below ROOT_DIR is full: {lack}. Writes are refused; reads and \
+                 deletions go on. Free some space."
+            )
+        });
+    }
+
+    fn lacking_room(&self) -> Option<String> {
+        let space = &self.server.space;
+        let growing = self.keys.backlog.growing() as u64;
+        let reserve = (space.bytes_total / RESERVE_SHARE).clamp(64 << 10, 256 << 20);
+        let blocks = growing * 2 * space.block_bytes;
+        let bytes = reserve + blocks + self.keys.backlog.bytes() as u64;
+        let inodes = 64 + growing * KEY_INODES;
+        let journal = &self.server.journal;
+        if self.pipeline.full || self.pipeline.refused_group.is_some() {
+            return Some("it has refused a write".into());
+        }
+        if space.bytes_free < bytes {
+            let free = space.bytes_free;
+            return Some(format!("{free} bytes are free and {bytes} may be needed"));
+        }
+        if space.inodes_free < inodes {
+            let free = space.inodes_free;
+            return Some(format!("{free} inodes are free and {inodes} may be needed"));
+        }
+        let segment = self.pipeline.segment_bytes;
+        if journal.bytes_room < segment && space.bytes_free < bytes + 2 * segment {
+            let room = journal.bytes_room;
+            return Some(format!("the journal has room for {room} bytes and cannot grow"));
+        }
+        None
+    }
+
+    /// Lets parked commands go on whose need is met.
+    pub(super) fn wake(&mut self) {
+        use crate::keyspace::Grant;
+        let applied = self.keys.backlog.applied_seq();
+        let done = self.waiting.applied.extract_if(.., |(seq, _)| *seq <= applied);
+        let mut granted: Vec<_> = done.map(|(_, id)| id).collect();
+        let checkpoint = self.server.checkpoint;
+        let done = self.waiting.synced.extract_if(.., |(seq, _)| *seq <= checkpoint);
+        granted.extend(done.map(|(_, id)| id));
+        for id in granted {
+            self.grant(id, Grant::Done);
+        }
+        let done = self.waiting.backup_start.extract_if(.., |(seq, ..)| *seq <= checkpoint);
+        let begun: Vec<_> = done.collect();
+        for (_, name, id) in begun {
+            self.waiting.backup_began.push(id);
+            self.post(Job::BeginBackup(name));
+        }
+        let bound = self.server.config.backlog_bytes as usize;
+        let bytes = self.keys.backlog.bytes();
+        if bytes < bound || self.keys.backlog.is_empty() {
+            for id in std::mem::take(&mut self.waiting.room) {
+                if self.sessions.contains_key(&id) {
+                    self.runnable.push_back(id);
+                }
+            }
+        }
+        self.keys.may_expire = bytes < bound;
+    }
+
+    /// Whether a group waits to be handed to the journal.
+    pub fn wants_commit(&self) -> bool {
+        !self.pipeline.committing && !self.group.is_empty() && self.pipeline.refused_group.is_none()
+    }
+
+    /// Has the sizes noted that are known: the last thing of a clean stop.
+    pub fn record_sizes(&mut self) {
+        let sizes = (0..DATABASES).filter_map(|db| Some((db, self.keys.sizes.known(db)?)));
+        let job = Job::RecordSizes(sizes.collect());
+        self.post(job);
+    }
+
+    /// Whether a stop that drains has nothing left to do.
+    pub fn is_drained(&self) -> bool {
+        let backlog = &self.keys.backlog;
+        let journal_done = !self.pipeline.committing && self.group.is_empty();
+        journal_done
+            && backlog.is_empty()
+            && !self.pipeline.writing
+            && self.server.checkpoint >= backlog.issued()
+            && self.server.journal.checkpoint >= backlog.issued()
+    }
+
+    /// Whether what was issued is durable: what SHUTDOWN NOSAVE waits for.
+    pub fn is_durable(&self) -> bool {
+        !self.pipeline.committing && self.keys.backlog.durable_seq() >= self.keys.backlog.issued()
+    }
+
+    /// Whether a stop was asked for, and which.
+    pub fn shutdown(&self) -> Option<Shutdown> {
+        self.server.shutdown
+    }
+}

@@ -1,0 +1,143 @@
+//! What helpers answer: each report changes the engine's state and wakes who waited for it.
+
+use super::Engine;
+use crate::command::server::Backup;
+use crate::keyspace::{Error, Grant, Miss, Stop};
+use crate::lanes::{Lane, Report};
+use crate::layout::reader::Loaded;
+use std::io;
+
+impl Engine {
+    /// Takes in what a helper answered.
+    pub fn take_report(&mut self, lane: Lane, report: Report) {
+        if let Some(busy) = self.busy.get_mut(&lane) {
+            *busy -= 1;
+        }
+        match report {
+            Report::Committed { group, durable, took_us, status } => {
+                self.pipeline.spare_group = group;
+                self.server.journal = status;
+                self.server.stats.sync_us = took_us;
+                self.committed(durable);
+                self.mind_spares();
+                self.mind_pin();
+            }
+            Report::JournalFull(group, sync) => {
+                self.pipeline.committing = false;
+                self.pipeline.refused_group = Some((group, sync));
+                self.pipeline.retry_us = self.pipeline.now_us + 20_000;
+                self.pipeline.last_space_us = 0;
+                self.check_room();
+            }
+            Report::Journal(status) => {
+                self.pipeline.preparing = false;
+                self.server.journal = status;
+            }
+            Report::BackupBegan(name, first, status) => {
+                self.server.journal = status;
+                let since_ms = self.server.now_ms;
+                self.server.backup = Some(Backup { id: name, first, since_ms, lost: false });
+                for id in std::mem::take(&mut self.waiting.backup_began) {
+                    self.grant(id, Grant::Done);
+                }
+            }
+            Report::BackupEnded(whole, status) => {
+                self.server.journal = status;
+                self.backup_ended(whole);
+            }
+            Report::Applied(applied, took_us) => {
+                self.note_applied(&applied, took_us);
+                self.applied(&applied.failed, applied.full.is_some());
+            }
+            Report::TreeSynced(seq) => self.tree_synced(seq),
+            Report::Loaded(miss, loaded) => self.loaded(&miss, loaded),
+            Report::Names(id, names) => {
+                let names = names.map(|(bulks, count)| Grant::Names { bulks, count });
+                self.answer(id, names);
+                self.end_listing();
+            }
+            Report::Step(id, step) => {
+                self.answer(id, step.map(|(names, next)| Grant::Step { names, next }));
+            }
+            Report::Sample(id, names) => self.answer(id, names.map(Grant::Sample)),
+            Report::Counted(db, count) => {
+                self.counted(db, count);
+                self.end_listing();
+            }
+            Report::Walked { db, names, deadlines, next } => {
+                self.walked(db, &names, deadlines, next);
+            }
+            Report::Swept(more) => self.upkeep.trash = more,
+            Report::Hints(minute, hints) => self.take_hints(minute, hints),
+            Report::Idle(lane) => {
+                if lane == Lane::Writer {
+                    self.pipeline.writing = false;
+                }
+            }
+            Report::Fatal(text) => self.fatal = Some(text),
+        }
+    }
+
+    fn answer(&mut self, id: u64, grant: io::Result<Grant>) {
+        let grant = grant.unwrap_or_else(|error| {
+            Grant::Failed(Error::new(format!("ERR cannot read {error}")))
+        });
+        self.grant(id, grant);
+    }
+
+    fn tree_synced(&mut self, seq: u64) {
+        self.pipeline.writing = false;
+        self.server.checkpoint = seq;
+        self.server.checkpoint_ms = self.server.now_ms;
+        self.server.stats.checkpoints += 1;
+        self.post(crate::lanes::Job::Trim(seq));
+        self.wake();
+        self.feed_writer();
+    }
+
+    fn backup_ended(&mut self, whole: bool) {
+        self.server.backup = None;
+        for id in std::mem::take(&mut self.waiting.backup_stop) {
+            let lost = "ERR the backup was lost: the server was restarted, or the journal grew \
+                        beyond DREDIS_BACKUP_JOURNAL_BYTES or a tenth of the free space; start \
+                        a new one";
+            let grant = if whole { Grant::Done } else { Grant::Failed(Error::fixed(lost)) };
+            self.grant(id, grant);
+        }
+    }
+
+    fn loaded(&mut self, miss: &Miss, loaded: io::Result<Option<Loaded>>) {
+        let result = self.keys.end_load(miss, loaded);
+        let waiters = self.loading.remove(&(miss.db, miss.key.clone())).unwrap_or_default();
+        for id in waiters {
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            let Some(parked) = &mut session.parked else { continue };
+            if let Err(Stop::Error(error)) = &result {
+                parked.failed = Some(error.clone());
+            } else {
+                self.keys.pin(miss);
+                parked.pinned.push(miss.clone());
+            }
+            parked.loads = parked.loads.saturating_sub(1);
+            if parked.loads == 0 {
+                self.runnable.push_back(id);
+            }
+        }
+        self.look_at_loaded(miss);
+    }
+
+    fn counted(&mut self, db: u16, count: io::Result<u64>) {
+        let grant = match count {
+            Ok(count) => {
+                self.keys.sizes.end_count(db, count);
+                None
+            }
+            Err(error) => Some(Error::new(format!("ERR cannot read {error}"))),
+        };
+        let done = self.waiting.counts.extract_if(.., |(of, _)| *of == db);
+        let waiters: Vec<_> = done.map(|(_, id)| id).collect();
+        for id in waiters {
+            self.grant(id, grant.clone().map_or(Grant::Done, Grant::Failed));
+        }
+    }
+}

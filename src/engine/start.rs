@@ -1,0 +1,237 @@
+//! From a directory to a running engine: the tree is opened, the journal replayed, nothing walked.
+
+use super::pipeline::Pipeline;
+use super::upkeep::{Upkeep, Walk};
+use super::{Engine, Waiting};
+use crate::backlog::Backlog;
+use crate::base::rng::Rng;
+use crate::command::client::Clients;
+use crate::command::server::{Server, Stats};
+use crate::config::Config;
+use crate::disk::Disk;
+use crate::journal::{self, Group, Journal};
+use crate::keyspace::Keyspace;
+use crate::lanes::{self, Worker};
+use crate::layout::hints;
+use crate::layout::op::DATABASES;
+use crate::layout::reader::TreeReader;
+use crate::layout::sizes;
+use crate::layout::writer::TreeWriter;
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+/// The largest segment of the journal: recycling one at a time keeps the disk's use even.
+const SEGMENT_BYTES_MAX: u64 = 8 << 20;
+/// A journal has at least so many segments' room on its disk.
+const SEGMENTS_A_DISK: u64 = 128;
+/// The smallest segment on a real disk.
+const SEGMENT_BYTES_MIN: u64 = 128 << 10;
+/// Spare segments kept ahead of the writing.
+const SPARES: usize = 2;
+
+/// What an engine is opened with, beside the disk.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The configuration.
+    pub config: Config,
+    /// ROOT_DIR as an absolute path, for people.
+    pub root: String,
+    /// Sizes of the journal; `None` fits them to the disk.
+    pub journal: Option<journal::Settings>,
+    /// Unix time in milliseconds.
+    pub now_ms: u64,
+    /// Chance.
+    pub seed: u64,
+}
+
+/// An engine, and the workers of its lanes in the order of [`lanes::LANES`].
+pub struct Opened {
+    /// The engine.
+    pub engine: Engine,
+    /// Its workers.
+    pub workers: [Box<dyn Worker>; lanes::LANES.len()],
+    /// Records of the journal that were replayed.
+    pub replayed: u64,
+    /// Bytes of them.
+    pub replayed_bytes: u64,
+}
+
+/// Why a directory cannot be served.
+#[derive(Debug)]
+pub enum StartError {
+    /// The disk failed, or is not fit.
+    Disk(io::Error),
+    /// The journal cannot be read.
+    Journal(journal::Error),
+    /// The directory is the target of a backup that was interrupted.
+    Incomplete,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Disk(error) => write!(f, "cannot open ROOT_DIR: {error}"),
+            StartError::Journal(error) => write!(f, "cannot open ROOT_DIR: {error}"),
+            StartError::Incomplete => write!(
+                f,
+                "cannot open ROOT_DIR: it has a file 'incomplete', so the backup that was being \
+                 copied here was interrupted; run scripts/backup again, or use another copy"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> StartError {
+        StartError::Disk(error)
+    }
+}
+
+impl From<journal::Error> for StartError {
+    fn from(error: journal::Error) -> StartError {
+        StartError::Journal(error)
+    }
+}
+
+/// Opens a disk: makes what is missing, replays the journal into the backlog.
+///
+/// # Errors
+/// Nothing was changed that a second try, once the cause is gone, would not do again.
+pub fn open(disk: Arc<dyn Disk>, settings: Settings) -> Result<Opened, StartError> {
+    if disk.stat("incomplete", crate::disk::Wait::Yes).is_ok() {
+        return Err(StartError::Incomplete);
+    }
+    let writer = TreeWriter::open(disk.clone())?;
+    let reader = writer.reader();
+    let budget = settings.config.cache_bytes as usize;
+    let mut keys = Keyspace::new(reader.clone(), Backlog::default(), budget);
+    keys.now_ms = settings.now_ms;
+    let sizing = match settings.journal {
+        Some(sizing) => sizing,
+        None => journal_settings(&*disk, &settings)?,
+    };
+    let recovered = journal::recover(disk.clone(), sizing, &mut |record| {
+        keys.replay(record.seq, record.ops);
+    })?;
+    keys.backlog.start_at(recovered.last);
+    let status = recovered.journal.status();
+    let upkeep = survey(&*disk, &reader, &mut keys, recovered.records == 0)?;
+    let workers = lanes::workers(&disk, Box::new(recovered.journal), writer);
+    let mut engine = build(disk, keys, settings, status, upkeep);
+    engine.pipeline.segment_bytes = sizing.segment_bytes;
+    engine.pipeline.spares_wanted = sizing.spares;
+    engine.pipeline.visible = recovered.last;
+    engine.pipeline.submitted = recovered.last;
+    engine.server.stats.replayed = recovered.records;
+    engine.server.checkpoint = status.checkpoint;
+    if engine.server.config.flushall_on_startup {
+        (0..DATABASES).for_each(|db| engine.keys.flush(db));
+        engine.settle_own();
+    }
+    Ok(Opened {
+        engine,
+        workers,
+        replayed: recovered.records,
+        replayed_bytes: recovered.bytes,
+    })
+}
+
+fn journal_settings(disk: &dyn Disk, settings: &Settings) -> io::Result<journal::Settings> {
+    let space = disk.space()?;
+    let segment_bytes = (space.bytes_total / SEGMENTS_A_DISK / 4096 * 4096)
+        .clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
+    let segments = (settings.config.journal_bytes() / segment_bytes).max(4) as usize;
+    Ok(journal::Settings {
+        segment_bytes,
+        // A batch may be as large as DREDIS_BATCH_BYTES beyond what the journal holds.
+        segments_max: segments * 2 + (settings.config.batch_bytes / segment_bytes) as usize,
+        segments_keep: segments.min(32),
+        spares: SPARES,
+        copy_on_write: disk.copy_on_write(),
+        chance: settings.seed,
+    })
+}
+
+/// Finds out what can be known without a walk: empty databases, recorded sizes, files of hints.
+fn survey(
+    disk: &dyn Disk,
+    reader: &TreeReader,
+    keys: &mut Keyspace,
+    clean: bool,
+) -> io::Result<Upkeep> {
+    let mut empty = true;
+    for db in 0..DATABASES {
+        let mut names = 0;
+        reader.keys(db, 0, Some(1), &mut |_, _| {
+            names += 1;
+            false
+        })?;
+        empty &= names == 0;
+        let trusted = if names == 0 { Some(0) } else { sizes::trusted(disk, db)? };
+        if let Some(count) = trusted.filter(|_| clean) {
+            keys.sizes.set(db, count);
+        }
+    }
+    let mut upkeep = Upkeep { trash: true, ..Upkeep::default() };
+    upkeep.minutes.extend(hints::minutes(disk)?);
+    let complete = hints::is_complete(disk)?;
+    if empty && !complete {
+        hints::set_complete(disk, true)?;
+    }
+    keys.set_filter_complete(empty);
+    if !empty {
+        upkeep.walk = Some(Walk { db: 0, position: 0, deadlines: !complete });
+    }
+    Ok(upkeep)
+}
+
+fn build(
+    disk: Arc<dyn Disk>,
+    keys: Keyspace,
+    settings: Settings,
+    status: journal::Status,
+    upkeep: Upkeep,
+) -> Engine {
+    let mut rng = Rng::new(settings.seed);
+    let run_id = (0..40).map(|_| char::from(b"0123456789abcdef"[rng.index(16)])).collect();
+    let server = Server {
+        config: settings.config,
+        root: settings.root,
+        started_ms: settings.now_ms,
+        now_ms: settings.now_ms,
+        now_us: settings.now_ms * 1000,
+        run_id,
+        rng,
+        stats: Stats::default(),
+        journal: status,
+        space: crate::disk::Space::default(),
+        checkpoint: 0,
+        checkpoint_ms: settings.now_ms,
+        backup: None,
+        refusing: None,
+        shutdown: None,
+    };
+    Engine {
+        disk,
+        keys,
+        clients: Clients::default(),
+        server,
+        sessions: HashMap::new(),
+        group: Group::new(),
+        jobs: VecDeque::new(),
+        busy: HashMap::new(),
+        runnable: VecDeque::new(),
+        ready: Vec::new(),
+        gated: Vec::new(),
+        loading: HashMap::new(),
+        waiting: Waiting::default(),
+        pipeline: Pipeline::default(),
+        upkeep,
+        fatal: None,
+    }
+}

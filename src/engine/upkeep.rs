@@ -1,0 +1,275 @@
+//! What goes on beside commands: expiry, walks over the tree, trash, figures, memory.
+
+use super::Engine;
+use crate::keyspace::{Miss, Need, Stop};
+use crate::lanes::{Job, Lane};
+use crate::layout::hints::Hints;
+use crate::layout::op::{DATABASES, Db, Key};
+use crate::layout::reader::What;
+use crate::layout::writer::Applied;
+use std::collections::BTreeSet;
+
+/// How many due keys one tick looks at.
+const EXPIRE_A_TICK: usize = 64;
+/// Expiry pauses while more than this share of the backlog's bound is full.
+const EXPIRE_BACKLOG_SHARE: usize = 2;
+/// Between looks at trash, hints and figures.
+const ROUND_US: u64 = 100_000;
+
+/// The state of what goes on beside commands.
+#[derive(Default)]
+pub(super) struct Upkeep {
+    /// There may be something in the trash.
+    pub trash: bool,
+    /// Where the walk over the tree is; `None` when it is done.
+    pub walk: Option<Walk>,
+    /// Minutes that have a file of hints.
+    pub minutes: BTreeSet<u64>,
+    /// Hints that were read and not looked at.
+    names: Vec<(Db, Key)>,
+    /// The minute they are of, and where its file goes on.
+    reading: Option<(u64, Option<u64>)>,
+    /// Keys that are loaded only to see whether they have expired.
+    looked_for: usize,
+    next_round_us: u64,
+    commands_before: u64,
+    active: bool,
+}
+
+/// A walk over the tree: for the filter of names, and for hints where those are not complete.
+pub(super) struct Walk {
+    /// The database it is in.
+    pub db: Db,
+    /// The position in its directory.
+    pub position: u64,
+    /// Whether deadlines are wanted.
+    pub deadlines: bool,
+}
+
+impl Upkeep {
+    /// A command came.
+    pub fn note_activity(&mut self) {
+        self.active = true;
+    }
+}
+
+impl Engine {
+    /// Tells the engine what time it is and lets everything go on that waits for time.
+    pub fn tick(&mut self, now_ms: u64, now_us: u64) {
+        self.server.now_ms = now_ms;
+        self.keys.now_ms = now_ms;
+        self.pipeline.now_us = now_us;
+        if std::mem::take(&mut self.upkeep.active) {
+            self.pipeline.last_command_us = now_us;
+        }
+        if self.pipeline.hold_until_us.is_some_and(|until| now_us >= until) {
+            self.end_hold();
+        }
+        self.check_room();
+        self.wake();
+        self.expire();
+        self.feed_writer();
+        let garbage = self.keys.evict();
+        if !garbage.is_empty() {
+            self.post(Job::Free(garbage));
+        }
+        if now_us >= self.upkeep.next_round_us {
+            self.upkeep.next_round_us = now_us + ROUND_US;
+            self.round();
+        }
+    }
+
+    /// How long the event loop may sleep, in microseconds.
+    pub fn sleep_us(&self) -> u64 {
+        let pipeline = &self.pipeline;
+        let mut until = self.upkeep.next_round_us;
+        if let Some(hold) = pipeline.hold_until_us {
+            until = until.min(hold);
+        }
+        if !self.keys.backlog.is_written() && !pipeline.writing {
+            until = until.min(pipeline.last_command_us + super::pipeline::IDLE_US);
+        }
+        if let Some(next_ms) = self.keys.expiry.next_ms() {
+            let wait_ms = next_ms.saturating_sub(self.server.now_ms);
+            until = until.min(pipeline.now_us + wait_ms.max(1) * 1000);
+        }
+        until.saturating_sub(pipeline.now_us)
+    }
+
+    /// Removes keys whose time has come.
+    fn expire(&mut self) {
+        let bound = self.server.config.backlog_bytes as usize / EXPIRE_BACKLOG_SHARE;
+        for _ in 0..EXPIRE_A_TICK {
+            if self.keys.backlog.bytes() > bound || self.upkeep.looked_for > EXPIRE_A_TICK {
+                return;
+            }
+            let due = self.keys.expiry.pop_due(self.server.now_ms);
+            let Some((db, key)) = due.or_else(|| self.upkeep.names.pop()) else { return };
+            self.look_at(db, &key);
+        }
+    }
+
+    /// Opens a key only to see whether it has expired; files its deadline anew if it has moved.
+    fn look_at(&mut self, db: Db, key: &Key) {
+        match self.keys.open(db, key, What::Meta) {
+            Ok(id) => self.keys.refile(id),
+            Err(Stop::Park(Need::Loads)) => {
+                for miss in self.keys.take_misses() {
+                    if self.keys.begin_load(miss.db, &miss.key) {
+                        self.post(Job::Load(miss));
+                        self.upkeep.looked_for += 1;
+                    }
+                }
+            }
+            Err(_) => log::warn!("a key in database {db} could not be read to expire it"),
+        }
+        self.settle_own();
+    }
+
+    /// A key was loaded: if only to see whether it has expired, now is the time.
+    pub(super) fn look_at_loaded(&mut self, miss: &Miss) {
+        if self.upkeep.looked_for > 0 {
+            self.upkeep.looked_for -= 1;
+            self.look_at(miss.db, &miss.key);
+        }
+    }
+
+    /// Makes a batch of what the engine itself changed.
+    pub(super) fn settle_own(&mut self) {
+        let now_ms = self.server.now_ms;
+        let group = &mut self.group;
+        self.keys.settle(|seq, ops| group.push(seq, now_ms, ops));
+        self.keys.take_shown();
+    }
+
+    fn round(&mut self) {
+        let commands = self.server.stats.commands - self.upkeep.commands_before;
+        self.upkeep.commands_before = self.server.stats.commands;
+        self.server.stats.commands_per_s = commands * 1_000_000 / ROUND_US;
+        if self.upkeep.trash && self.is_free(Lane::Sweeper) {
+            self.post(Job::Sweep);
+        }
+        self.go_on_walking();
+        self.go_on_with_hints();
+        self.mind_timeouts();
+        self.mind_spares();
+        self.mind_pin();
+    }
+
+    fn is_free(&self, lane: Lane) -> bool {
+        self.busy.get(&lane).is_none_or(|busy| *busy == 0)
+    }
+
+    fn go_on_walking(&mut self) {
+        if let Some(Walk { db, position, deadlines }) = self.upkeep.walk
+            && self.is_free(Lane::Lister)
+        {
+            self.post(Job::Walk { db, position, deadlines });
+        }
+    }
+
+    /// A walk brought names: they enter the filter, their deadlines are filed.
+    pub(super) fn walked(
+        &mut self,
+        db: Db,
+        names: &[Key],
+        deadlines: Vec<(Key, u64)>,
+        next: Option<u64>,
+    ) {
+        self.keys.add_names(db, names);
+        for (key, ms) in deadlines {
+            self.keys.file_deadline(db, key, ms);
+        }
+        let Some(walk) = &mut self.upkeep.walk else { return };
+        match next {
+            Some(position) => walk.position = position,
+            None => {
+                walk.db += 1;
+                walk.position = 0;
+            }
+        }
+        if walk.db == DATABASES {
+            let deadlines = walk.deadlines;
+            self.upkeep.walk = None;
+            self.keys.set_filter_complete(true);
+            if deadlines {
+                self.post(Job::MarkHints(true));
+            }
+        }
+        self.go_on_walking();
+    }
+
+    fn go_on_with_hints(&mut self) {
+        if !self.upkeep.names.is_empty() || !self.is_free(Lane::Sweeper) {
+            return;
+        }
+        match self.upkeep.reading {
+            Some((minute, Some(offset))) => self.post(Job::ReadHints(minute, offset)),
+            Some((minute, None)) => {
+                self.upkeep.reading = None;
+                self.upkeep.minutes.remove(&minute);
+                self.post(Job::RemoveHints(minute));
+            }
+            None => {
+                let now = crate::keyspace::expiry::minute(self.server.now_ms);
+                if let Some(minute) = self.upkeep.minutes.first().filter(|minute| **minute < now) {
+                    self.upkeep.reading = Some((*minute, Some(0)));
+                }
+            }
+        }
+    }
+
+    /// Hints were read: each key is looked at in the next ticks.
+    pub(super) fn take_hints(&mut self, minute: u64, hints: Hints) {
+        self.upkeep.names = hints.keys;
+        self.upkeep.reading = Some((minute, hints.next));
+    }
+
+    /// Notes what the writer did: files of hints, trash, its speed.
+    pub(super) fn note_applied(&mut self, _applied: &Applied, took_us: u64) {
+        self.upkeep.trash = true;
+        if let Some(layer) = self.keys.backlog.applying() {
+            self.upkeep.minutes.extend(layer.hints.iter().map(|(minute, ..)| *minute));
+            let bytes_per_s = layer.bytes() as u64 * 1_000_000 / took_us.max(1);
+            let before = self.server.stats.apply_bytes_per_s;
+            self.server.stats.apply_bytes_per_s =
+                if before == 0 { bytes_per_s } else { (before * 7 + bytes_per_s) / 8 };
+        }
+    }
+
+    /// Asks for spare segments of the journal ahead of need.
+    pub(super) fn mind_spares(&mut self) {
+        let spares = self.server.journal.spares;
+        if spares < self.pipeline.spares_wanted && !self.pipeline.committing && !self.pipeline.preparing {
+            self.pipeline.preparing = true;
+            self.post(Job::Prepare);
+        }
+    }
+
+    /// Gives a backup up whose journal has grown too long.
+    pub(super) fn mind_pin(&mut self) {
+        let Some(backup) = self.server.backup.as_mut().filter(|backup| !backup.lost) else {
+            return;
+        };
+        let limit = self.server.config.backup_journal_bytes;
+        let tenth = self.server.space.bytes_free / 10;
+        if self.server.journal.bytes_pinned > limit.min(tenth) {
+            backup.lost = true;
+            self.post(Job::DropPin);
+        }
+    }
+
+    /// Disconnects clients that were idle for longer than the configured timeout.
+    fn mind_timeouts(&mut self) {
+        let timeout_ms = self.server.config.timeout * 1000;
+        if timeout_ms == 0 {
+            return;
+        }
+        let now_ms = self.server.now_ms;
+        for client in self.clients.iter_mut() {
+            if !client.blocked && now_ms.saturating_sub(client.active_ms) > timeout_ms {
+                client.closing.get_or_insert(crate::command::client::Closing::AtOnce);
+            }
+        }
+    }
+}

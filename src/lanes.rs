@@ -1,0 +1,446 @@
+//! The helpers that do what blocks, as workers with queues: five lanes, each one job at a time.
+//!
+//! | lane | does |
+//! |---|---|
+//! | journal | writes and syncs groups, records checkpoints, backups |
+//! | writer | brings layers of the backlog into the tree, syncs it |
+//! | reader | cold reads, steps of SCAN |
+//! | lister | listings, counts, walks: what may take long |
+//! | sweeper | removes trash, reads and removes hints, frees memory |
+//!
+//! The engine makes [`Job`]s and takes [`Report`]s; nothing else is shared. The server runs each
+//! lane on a thread, tests run them inline and in any order. A worker knows no clients.
+
+use crate::backlog::Layer;
+use crate::base::glob;
+use crate::command::client::ClientId;
+use crate::disk::{Disk, Wait};
+use crate::journal::{self, Group, Journal};
+use crate::keyspace::{Miss, Overlay};
+use crate::layout::hints;
+use crate::layout::op::{Db, Key, Seq, Type};
+use crate::layout::reader::{Loaded, TreeReader, What};
+use crate::layout::sizes;
+use crate::layout::writer::{Applied, Sweeper, TreeWriter};
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How many directory entries one job of a walk looks at.
+const WALK_NAMES: usize = 1024;
+/// How many things one job takes out of the trash.
+const SWEEP_FILES: usize = 512;
+/// How many names one job reads from a file of hints.
+const HINT_NAMES: usize = 1024;
+/// How many names a sample has.
+const SAMPLE_NAMES: usize = 64;
+
+/// Which helper does a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Writes and syncs the journal.
+    Journal,
+    /// Writes and syncs the tree.
+    Writer,
+    /// Reads the tree, a key or a few at a time.
+    Reader,
+    /// Lists the tree, all names of it.
+    Lister,
+    /// Cleans up.
+    Sweeper,
+}
+
+/// All lanes.
+pub const LANES: [Lane; 5] =
+    [Lane::Journal, Lane::Writer, Lane::Reader, Lane::Lister, Lane::Sweeper];
+
+/// What a helper is to do.
+pub enum Job {
+    /// Append a group, and with `sync` make everything appended durable.
+    Commit {
+        /// The group; comes back to be used again.
+        group: Group,
+        /// Whether to sync.
+        sync: bool,
+    },
+    /// Record that the tree has all up to here and is synced.
+    Trim(Seq),
+    /// Make spare segments.
+    Prepare,
+    /// A backup begins.
+    BeginBackup(String),
+    /// A backup ends.
+    EndBackup(String),
+    /// The journal behind a backup is given up.
+    DropPin,
+    /// Bring a layer into the tree.
+    Apply(Arc<Layer>),
+    /// Sync the tree, which has all up to here.
+    SyncTree(Seq),
+    /// Note the sizes of databases.
+    RecordSizes(Vec<(Db, u64)>),
+    /// Load a key.
+    Load(Miss),
+    /// List names that match.
+    Names(ClientId, Db, Key, Overlay),
+    /// One step of SCAN.
+    Step(ClientId, Db, u64, usize),
+    /// Names from a random place.
+    Sample(ClientId, Db, u64),
+    /// Count the names of a database that the overlay does not speak of.
+    Count(Db, Overlay),
+    /// List names from a position on, for the filter; with their deadlines if `deadlines`.
+    Walk {
+        /// The database.
+        db: Db,
+        /// Where to go on.
+        position: u64,
+        /// Whether deadlines are wanted too.
+        deadlines: bool,
+    },
+    /// Remove some of the trash.
+    Sweep,
+    /// Read the hints of a minute from an offset on.
+    ReadHints(u64, u64),
+    /// The hints of a minute are dealt with.
+    RemoveHints(u64),
+    /// All deadlines in the tree have hints, or not.
+    MarkHints(bool),
+    /// Free memory.
+    Free(Vec<Box<dyn Send>>),
+}
+
+/// What came of a job.
+pub enum Report {
+    /// A group was appended, and synced up to `durable`.
+    Committed {
+        /// The group, with its memory.
+        group: Group,
+        /// The newest durable batch, where it was synced.
+        durable: Option<Seq>,
+        /// Microseconds that write and sync took.
+        took_us: u64,
+        /// Where the journal stands.
+        status: journal::Status,
+    },
+    /// There was no room for the group; it is to be tried again.
+    JournalFull(Group, bool),
+    /// A checkpoint was recorded, or spare segments made.
+    Journal(journal::Status),
+    /// A backup began: its first batch.
+    BackupBegan(String, Seq, journal::Status),
+    /// A backup ended; whether it was whole.
+    BackupEnded(bool, journal::Status),
+    /// A layer is in the tree but for what failed on a full disk.
+    Applied(Applied, u64),
+    /// The tree is synced up to here.
+    TreeSynced(Seq),
+    /// A key was read.
+    Loaded(Miss, io::Result<Option<Loaded>>),
+    /// Names, encoded as bulk strings.
+    Names(ClientId, io::Result<(Vec<u8>, usize)>),
+    /// A step of SCAN.
+    Step(ClientId, io::Result<StepNames>),
+    /// Names from a random place.
+    Sample(ClientId, io::Result<Vec<Key>>),
+    /// The number of names that the overlay does not speak of.
+    Counted(Db, io::Result<u64>),
+    /// Names of the tree, and where to go on.
+    Walked {
+        /// The database.
+        db: Db,
+        /// Its names.
+        names: Vec<Key>,
+        /// Deadlines among them.
+        deadlines: Vec<(Key, u64)>,
+        /// Where to go on; `None` at the end.
+        next: Option<u64>,
+    },
+    /// Whether there is more trash.
+    Swept(bool),
+    /// Hints of a minute.
+    Hints(u64, hints::Hints),
+    /// Nothing to tell.
+    Idle(Lane),
+    /// The disk or the journal failed: the server stops, and says this.
+    Fatal(String),
+}
+
+/// Names with type and deadline, and where the next step begins.
+pub type StepNames = (Vec<(Key, Type, Option<u64>)>, Option<u64>);
+
+impl Job {
+    /// The lane that does it.
+    pub fn lane(&self) -> Lane {
+        match self {
+            Job::Commit { .. }
+            | Job::Trim(_)
+            | Job::Prepare
+            | Job::BeginBackup(_)
+            | Job::EndBackup(_)
+            | Job::DropPin => Lane::Journal,
+            Job::Apply(_) | Job::SyncTree(_) | Job::RecordSizes(_) => Lane::Writer,
+            Job::Load(_) | Job::Step(..) | Job::Sample(..) => Lane::Reader,
+            Job::Names(..) | Job::Count(..) | Job::Walk { .. } => Lane::Lister,
+            Job::Sweep
+            | Job::ReadHints(..)
+            | Job::RemoveHints(_)
+            | Job::MarkHints(_)
+            | Job::Free(_) => Lane::Sweeper,
+        }
+    }
+}
+
+/// What does the jobs of one lane.
+pub trait Worker: Send {
+    /// Does one job of this lane.
+    fn run(&mut self, job: Job) -> Report;
+}
+
+/// One worker a lane, in the order of [`LANES`].
+pub fn workers(
+    disk: &Arc<dyn Disk>,
+    journal: Box<dyn Journal>,
+    writer: TreeWriter,
+) -> [Box<dyn Worker>; LANES.len()] {
+    let reader = writer.reader();
+    [
+        Box::new(JournalWorker { journal }),
+        Box::new(WriterWorker { disk: disk.clone(), writer }),
+        Box::new(ReaderWorker { reader: reader.clone() }),
+        Box::new(ReaderWorker { reader }),
+        Box::new(SweepWorker { disk: disk.clone(), sweeper: Sweeper::new(disk.clone()) }),
+    ]
+}
+
+struct JournalWorker {
+    journal: Box<dyn Journal>,
+}
+
+impl JournalWorker {
+    fn commit(&mut self, mut group: Group, sync: bool) -> Result<Report, journal::Error> {
+        let start = Instant::now();
+        if !group.is_empty() {
+            match self.journal.append(&group) {
+                Ok(()) => {}
+                Err(journal::Error::Full { .. }) => return Ok(Report::JournalFull(group, sync)),
+                Err(error) => return Err(error),
+            }
+        }
+        let durable = if sync { Some(self.journal.sync()?) } else { None };
+        group.clear(1 << 20);
+        let took_us = start.elapsed().as_micros() as u64;
+        Ok(Report::Committed { group, durable, took_us, status: self.journal.status() })
+    }
+
+    fn run_job(&mut self, job: Job) -> Result<Report, journal::Error> {
+        match job {
+            Job::Commit { group, sync } => return self.commit(group, sync),
+            Job::Trim(seq) => self.journal.trim(seq)?,
+            Job::Prepare => match self.journal.prepare() {
+                Ok(_) | Err(journal::Error::Full { .. }) => {}
+                Err(error) => return Err(error),
+            },
+            Job::BeginBackup(id) => {
+                let first = self.journal.begin_backup(&id)?;
+                return Ok(Report::BackupBegan(id, first, self.journal.status()));
+            }
+            Job::EndBackup(id) => {
+                let whole = self.journal.end_backup(&id)?;
+                return Ok(Report::BackupEnded(whole, self.journal.status()));
+            }
+            Job::DropPin => self.journal.drop_pin()?,
+            _ => unreachable!("a job goes to its lane"),
+        }
+        Ok(Report::Journal(self.journal.status()))
+    }
+}
+
+impl Worker for JournalWorker {
+    fn run(&mut self, job: Job) -> Report {
+        self.run_job(job).unwrap_or_else(|error| Report::Fatal(error.to_string()))
+    }
+}
+
+struct WriterWorker {
+    disk: Arc<dyn Disk>,
+    writer: TreeWriter,
+}
+
+impl WriterWorker {
+    fn apply(&mut self, layer: &Layer) -> io::Result<Report> {
+        let start = Instant::now();
+        let filed: Vec<_> = layer.hints.iter().map(|(m, db, key)| (*m, *db, &**key)).collect();
+        // A hint is derived: where it cannot be written the tree still has the deadline.
+        if !filed.is_empty() && hints::append(&*self.disk, &filed).is_err() {
+            hints::set_complete(&*self.disk, false)?;
+        }
+        let applied = self.writer.apply(&layer.cleared_dbs(), &mut layer.changes())?;
+        Ok(Report::Applied(applied, start.elapsed().as_micros() as u64))
+    }
+
+    fn run_job(&mut self, job: Job) -> io::Result<Report> {
+        match job {
+            Job::Apply(layer) => return self.apply(&layer),
+            Job::SyncTree(seq) => {
+                self.writer.sync()?;
+                return Ok(Report::TreeSynced(seq));
+            }
+            Job::RecordSizes(counts) => {
+                for (db, count) in counts {
+                    // Sizes are derived: without a record they are counted.
+                    if let Err(error) = sizes::record(&*self.disk, db, count) {
+                        log::debug!("the size of database {db} was not recorded: {error}");
+                    }
+                }
+            }
+            _ => unreachable!("a job goes to its lane"),
+        }
+        Ok(Report::Idle(Lane::Writer))
+    }
+}
+
+impl Worker for WriterWorker {
+    fn run(&mut self, job: Job) -> Report {
+        self.run_job(job).unwrap_or_else(|error| Report::Fatal(format!("tree: {error}")))
+    }
+}
+
+struct ReaderWorker {
+    reader: TreeReader,
+}
+
+impl ReaderWorker {
+    fn names(&self, db: Db, pattern: &[u8], overlay: &Overlay) -> io::Result<(Vec<u8>, usize)> {
+        let mut bulks = Vec::new();
+        let mut count = 0;
+        let mut add = |name: &[u8]| {
+            if pattern == b"*" || glob::matches(pattern, name, glob::Case::Sensitive) {
+                bulks.extend_from_slice(b"$");
+                crate::base::number::push_i64(&mut bulks, name.len() as i64);
+                bulks.extend_from_slice(b"\r\n");
+                bulks.extend_from_slice(name);
+                bulks.extend_from_slice(b"\r\n");
+                count += 1;
+            }
+        };
+        for (name, _) in overlay.names.iter().filter(|(_, present)| **present) {
+            add(name);
+        }
+        if !overlay.emptied {
+            self.reader.keys(db, 0, None, &mut |name, _| {
+                if overlay.names.is_empty() || !overlay.names.contains_key(name) {
+                    add(name);
+                }
+                true
+            })?;
+        }
+        Ok((bulks, count))
+    }
+
+    fn count(&self, db: Db, overlay: &Overlay) -> io::Result<u64> {
+        if overlay.emptied {
+            return Ok(0);
+        }
+        if overlay.names.is_empty() {
+            return self.reader.count(db);
+        }
+        let mut count = 0;
+        self.reader.keys(db, 0, None, &mut |name, _| {
+            count += u64::from(!overlay.names.contains_key(name));
+            true
+        })?;
+        Ok(count)
+    }
+
+    fn step(&self, db: Db, position: u64, count: usize) -> io::Result<StepNames> {
+        let mut names: Vec<Key> = Vec::new();
+        let next = self.reader.keys(db, position, Some(count), &mut |name, _| {
+            names.push(name.into());
+            true
+        })?;
+        let mut found = Vec::with_capacity(names.len());
+        for name in names {
+            if let Some(key) = self.reader.load(db, &name, What::Meta, Wait::Yes)? {
+                found.push((name, key.kind, key.expires));
+            }
+        }
+        Ok((found, next))
+    }
+
+    fn walk(&self, db: Db, position: u64, deadlines: bool) -> io::Result<Report> {
+        let mut names: Vec<Key> = Vec::new();
+        let next = self.reader.keys(db, position, Some(WALK_NAMES), &mut |name, _| {
+            names.push(name.into());
+            true
+        })?;
+        let mut due = Vec::new();
+        for name in names.iter().filter(|_| deadlines) {
+            // A damaged key has no deadline; whoever asks for it is told of the damage.
+            if let Ok(Some(Loaded { expires: Some(ms), .. })) =
+                self.reader.load(db, name, What::Meta, Wait::Yes)
+            {
+                due.push((name.clone(), ms));
+            }
+        }
+        Ok(Report::Walked { db, names, deadlines: due, next })
+    }
+}
+
+impl Worker for ReaderWorker {
+    fn run(&mut self, job: Job) -> Report {
+        match job {
+            Job::Load(miss) => {
+                let loaded = self.reader.load(miss.db, &miss.key, miss.what, Wait::Yes);
+                Report::Loaded(miss, loaded)
+            }
+            Job::Names(id, db, pattern, overlay) => {
+                Report::Names(id, self.names(db, &pattern, &overlay))
+            }
+            Job::Step(id, db, position, count) => Report::Step(id, self.step(db, position, count)),
+            Job::Sample(id, db, seed) => {
+                Report::Sample(id, self.reader.sample(db, seed, SAMPLE_NAMES))
+            }
+            Job::Count(db, overlay) => Report::Counted(db, self.count(db, &overlay)),
+            Job::Walk { db, position, deadlines } => {
+                self.walk(db, position, deadlines).unwrap_or_else(|error| {
+                    log::warn!("walking database {db}: {error}");
+                    Report::Idle(Lane::Lister)
+                })
+            }
+            _ => unreachable!("a job goes to its lane"),
+        }
+    }
+}
+
+struct SweepWorker {
+    disk: Arc<dyn Disk>,
+    sweeper: Sweeper,
+}
+
+impl SweepWorker {
+    fn run_job(&mut self, job: Job) -> io::Result<Report> {
+        match job {
+            Job::Sweep => return Ok(Report::Swept(self.sweeper.sweep(SWEEP_FILES)?)),
+            Job::ReadHints(minute, offset) => {
+                let hints = hints::read(&*self.disk, minute, offset, HINT_NAMES)?;
+                return Ok(Report::Hints(minute, hints));
+            }
+            Job::RemoveHints(minute) => hints::remove(&*self.disk, minute)?,
+            Job::MarkHints(complete) => hints::set_complete(&*self.disk, complete)?,
+            Job::Free(garbage) => drop(garbage),
+            _ => unreachable!("a job goes to its lane"),
+        }
+        Ok(Report::Idle(Lane::Sweeper))
+    }
+}
+
+impl Worker for SweepWorker {
+    /// What is swept is derived or rubbish: an error is told and the server goes on.
+    fn run(&mut self, job: Job) -> Report {
+        self.run_job(job).unwrap_or_else(|error| {
+            log::warn!("cleaning up: {error}");
+            Report::Idle(Lane::Sweeper)
+        })
+    }
+}

@@ -1,0 +1,9 @@
+//! Tests of the tree: the same changes give the same files, whatever was there before.
+
+mod cuts;
+mod derived;
+mod faults;
+mod names;
+mod reading;
+mod support;
+mod writing;

@@ -1,0 +1,261 @@
+//! What the tests of the tree share: a tree on a real disk, dumps of it, and a disk with faults.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use tempfile::TempDir;
+
+use crate::disk::real::RealDisk;
+use crate::disk::{DirEntry, Disk, File, Space, Stat, Wait};
+use crate::layout::op::{Change, Content, Db, Key, KeyChange, Part};
+use crate::layout::reader::{Loaded, TreeReader, What};
+use crate::layout::writer::{Applied, TreeWriter};
+
+/// Everything below the numbered directories that is not an empty database: path and content,
+/// directories with a slash.
+pub type Dump = BTreeMap<String, Vec<u8>>;
+
+pub fn key(bytes: &[u8]) -> Key {
+    Arc::from(bytes)
+}
+
+pub fn content(bytes: &[u8]) -> Content {
+    Arc::new(bytes.to_vec())
+}
+
+pub fn put(part: Part, bytes: &[u8]) -> (Part, Change) {
+    (part, Change::Content { base: Some(content(bytes)), patches: Vec::new() })
+}
+
+pub fn patch(offset: u64, bytes: &[u8]) -> (Part, Change) {
+    (Part::Value, Change::Content { base: None, patches: vec![(offset, content(bytes))] })
+}
+
+pub fn absent(part: Part) -> (Part, Change) {
+    (part, Change::Absent)
+}
+
+pub fn change(parts: Vec<(Part, Change)>) -> KeyChange {
+    KeyChange { cleared: false, parts }
+}
+
+pub fn cleared(parts: Vec<(Part, Change)>) -> KeyChange {
+    KeyChange { cleared: true, parts }
+}
+
+/// A string key that may be new.
+pub fn string(value: &[u8]) -> KeyChange {
+    change(vec![put(Part::Type, b"string"), put(Part::Value, value)])
+}
+
+/// One step of a test: databases cleared, then keys of database 0.
+pub type Batch = (Vec<Db>, Vec<(Key, KeyChange)>);
+
+pub fn batch(changes: Vec<(&[u8], KeyChange)>) -> Batch {
+    (Vec::new(), changes.into_iter().map(|(name, change)| (key(name), change)).collect())
+}
+
+pub fn apply(writer: &mut TreeWriter, (dbs, changes): &Batch) -> io::Result<Applied> {
+    writer.apply(dbs, &mut changes.iter().map(|(key, change)| (0, key, change)))
+}
+
+/// A tree in a temporary directory, with a writer.
+pub struct Tree {
+    pub disk: Arc<Faulty>,
+    pub writer: TreeWriter,
+    pub reader: TreeReader,
+    root: TempDir,
+}
+
+impl Tree {
+    pub fn new() -> Tree {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        Tree::open(root)
+    }
+
+    fn open(root: TempDir) -> Tree {
+        let disk = Arc::new(Faulty::new(root.path()));
+        let writer = TreeWriter::open(disk.clone()).expect("a writer");
+        let reader = writer.reader();
+        Tree { disk, writer, reader, root }
+    }
+
+    /// The same tree in a new process.
+    pub fn reopen(self) -> Tree {
+        Tree::open(self.root)
+    }
+
+    pub fn apply(&mut self, changes: Vec<(&[u8], KeyChange)>) {
+        let applied = apply(&mut self.writer, &batch(changes)).expect("applied");
+        assert!(applied.failed.is_empty());
+    }
+
+    pub fn load(&self, name: &[u8]) -> Option<Loaded> {
+        self.reader.load(0, name, What::Value, Wait::Yes).expect("loaded")
+    }
+
+    pub fn value(&self, name: &[u8]) -> Option<Vec<u8>> {
+        self.load(name).and_then(|loaded| loaded.value).map(|value| value.to_vec())
+    }
+
+    pub fn keys(&self) -> Vec<Vec<u8>> {
+        let mut keys = Vec::new();
+        let end = self.reader.keys(0, 0, None, &mut |name, _| {
+            keys.push(name.to_vec());
+            true
+        });
+        assert_eq!(end.expect("listed"), None);
+        keys.sort();
+        keys
+    }
+
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root.path().join(path)
+    }
+
+    pub fn dump(&self) -> Dump {
+        let mut dump = Dump::new();
+        for db in 0..16 {
+            walk(self.root.path(), &self.path(&db.to_string()), &mut dump);
+        }
+        dump
+    }
+
+    /// Nothing temporary is left.
+    pub fn assert_tidy(&self) {
+        let left: Vec<_> = fs::read_dir(self.path(".dredis/tmp")).expect("tmp").collect();
+        assert!(left.is_empty(), "left in tmp: {left:?}");
+    }
+}
+
+fn walk(root: &Path, dir: &Path, dump: &mut Dump) {
+    for entry in fs::read_dir(dir).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let name = path.strip_prefix(root).expect("below").to_string_lossy().into_owned();
+        if path.is_dir() {
+            dump.insert(format!("{name}/"), Vec::new());
+            walk(root, &path, dump);
+        } else {
+            dump.insert(name, fs::read(&path).expect("a file"));
+        }
+    }
+}
+
+/// A real disk that stops, is full, refuses names or refuses links when it is told to.
+pub struct Faulty {
+    real: RealDisk,
+    /// Changing calls until every one of them fails.
+    pub left: AtomicI64,
+    /// Changing calls so far.
+    pub calls: AtomicI64,
+    /// No room for new files and directories.
+    pub full: AtomicBool,
+    /// mkdir of a name that ends in `!refused` answers EOVERFLOW.
+    pub links_refused: AtomicBool,
+}
+
+impl Faulty {
+    fn new(root: &Path) -> Faulty {
+        Faulty {
+            real: RealDisk::open(root).expect("a real disk"),
+            left: AtomicI64::new(i64::MAX),
+            calls: AtomicI64::new(0),
+            full: AtomicBool::new(false),
+            links_refused: AtomicBool::new(false),
+        }
+    }
+
+    fn change(&self) -> io::Result<&RealDisk> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        if self.left.fetch_sub(1, Ordering::Relaxed) > 0 {
+            return Ok(&self.real);
+        }
+        Err(io::Error::other("the machine is off"))
+    }
+
+    fn grow(&self) -> io::Result<&RealDisk> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
+        self.change()
+    }
+}
+
+impl Disk for Faulty {
+    fn read(&self, path: &str, wait: Wait) -> io::Result<Vec<u8>> {
+        self.real.read(path, wait)
+    }
+    fn stat(&self, path: &str, wait: Wait) -> io::Result<Stat> {
+        self.real.stat(path, wait)
+    }
+    fn list(
+        &self,
+        dir: &str,
+        position: u64,
+        visit: &mut dyn FnMut(DirEntry<'_>) -> bool,
+    ) -> io::Result<bool> {
+        self.real.list(dir, position, visit)
+    }
+    fn create(&self, path: &str, content: &[u8]) -> io::Result<()> {
+        self.grow()?.create(path, content)
+    }
+    fn create_shared(&self, path: &str, content: &[u8]) -> io::Result<()> {
+        self.grow()?.create_shared(path, content)
+    }
+    fn write_at(&self, path: &str, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.change()?.write_at(path, offset, data)
+    }
+    fn append(&self, path: &str, data: &[u8]) -> io::Result<()> {
+        self.grow()?.append(path, data)
+    }
+    fn create_zeroed(&self, path: &str, len: u64) -> io::Result<()> {
+        self.grow()?.create_zeroed(path, len)
+    }
+    fn create_dir(&self, path: &str) -> io::Result<()> {
+        if path.ends_with("!refused") {
+            return Err(io::Error::from_raw_os_error(libc::EOVERFLOW));
+        }
+        self.grow()?.create_dir(path)
+    }
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        if self.links_refused.load(Ordering::Relaxed) {
+            return Err(io::Error::from_raw_os_error(libc::EMLINK));
+        }
+        self.change()?.link(from, to)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.change()?.rename(from, to)
+    }
+    fn exchange(&self, a: &str, b: &str) -> io::Result<()> {
+        self.change()?.exchange(a, b)
+    }
+    fn remove_file(&self, path: &str) -> io::Result<()> {
+        self.change()?.remove_file(path)
+    }
+    fn remove_dir(&self, path: &str) -> io::Result<()> {
+        self.change()?.remove_dir(path)
+    }
+    fn open(&self, path: &str) -> io::Result<Box<dyn File>> {
+        self.real.open(path)
+    }
+    fn sync_file(&self, path: &str) -> io::Result<()> {
+        self.change()?.sync_file(path)
+    }
+    fn sync_dir(&self, path: &str) -> io::Result<()> {
+        self.change()?.sync_dir(path)
+    }
+    fn sync_all(&self) -> io::Result<()> {
+        self.change()?.sync_all()
+    }
+    fn space(&self) -> io::Result<Space> {
+        let mut space = self.real.space()?;
+        if self.full.load(Ordering::Relaxed) {
+            space.bytes_free = 0;
+        }
+        Ok(space)
+    }
+}

@@ -1,0 +1,85 @@
+//! One client's socket: reads what it sends into its session, writes what may leave.
+
+use super::listen::Stream;
+use crate::command::client::{ClientId, Closing};
+use crate::engine::Engine;
+use std::io;
+
+/// Room for one read.
+const READ_BYTES: usize = 16 << 10;
+/// A client is read from so often in one turn, at most.
+const READS_MAX: usize = 16;
+
+/// Whether a connection goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It does.
+    Open,
+    /// The other side has hung up.
+    Closed,
+}
+
+/// A client's socket.
+pub struct Connection {
+    /// The client.
+    pub id: ClientId,
+    /// Its socket.
+    pub stream: Stream,
+    /// There may be something to read.
+    pub readable: bool,
+    /// There may be room to write.
+    pub writable: bool,
+}
+
+impl Connection {
+    /// A new client's socket.
+    pub fn new(id: ClientId, stream: Stream) -> Connection {
+        Connection { id, stream, readable: true, writable: true }
+    }
+
+    /// Reads and runs until nothing is left, the client is parked, or it has had its turn.
+    pub fn read(&mut self, engine: &mut Engine) -> State {
+        for _ in 0..READS_MAX {
+            if !self.readable || engine.is_parked(self.id) {
+                return State::Open;
+            }
+            let Some(input) = engine.input(self.id) else { return State::Closed };
+            input.reserve(READ_BYTES);
+            let room = input.capacity() - input.len();
+            match rustix::io::read(&self.stream, rustix::buffer::spare_capacity(input)) {
+                Ok(0) => {
+                    self.readable = false;
+                    engine.close(self.id, Closing::AfterReplies);
+                    return State::Open;
+                }
+                Ok(bytes) => {
+                    self.readable = bytes == room;
+                    engine.server.stats.bytes_in += bytes as u64;
+                    engine.run(self.id);
+                }
+                Err(rustix::io::Errno::AGAIN) => self.readable = false,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return State::Closed,
+            }
+        }
+        engine.call_again(self.id);
+        State::Open
+    }
+
+    /// Sends what may leave, as far as the socket takes it.
+    pub fn write(&mut self, engine: &mut Engine) -> State {
+        while self.writable {
+            let output = engine.output(self.id);
+            if output.is_empty() {
+                break;
+            }
+            match io::Write::write(&mut self.stream, output) {
+                Ok(bytes) => engine.sent(self.id, bytes),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return State::Closed,
+            }
+        }
+        State::Open
+    }
+}

@@ -1,0 +1,78 @@
+//! One thread a lane: jobs in by a queue, reports out by one queue for all, and the loop woken.
+
+use crate::base::sys;
+use crate::lanes::{Job, LANES, Lane, Report, Worker};
+use mio::Waker;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+/// The helper threads.
+pub struct Threads {
+    lanes: Vec<(Sender<Job>, JoinHandle<()>)>,
+    reports: Receiver<(Lane, Report)>,
+}
+
+impl Threads {
+    /// Starts a thread for each worker, in the order of [`LANES`].
+    pub fn start(workers: [Box<dyn Worker>; LANES.len()], waker: Arc<Waker>) -> io::Result<Threads> {
+        let (report, reports) = channel();
+        let mut lanes = Vec::new();
+        for (lane, worker) in LANES.into_iter().zip(workers) {
+            let (jobs, queue) = channel();
+            let (report, waker) = (report.clone(), waker.clone());
+            let thread = std::thread::Builder::new()
+                .name(format!("{lane:?}").to_lowercase())
+                .spawn(move || work(lane, worker, &queue, &report, &waker))?;
+            lanes.push((jobs, thread));
+        }
+        Ok(Threads { lanes, reports })
+    }
+
+    /// Gives a job to its lane.
+    pub fn post(&self, job: Job) {
+        let lane = LANES.iter().position(|lane| *lane == job.lane()).expect("every lane is listed");
+        if self.lanes[lane].0.send(job).is_err() {
+            panic!("the {:?} thread ended before the server did", LANES[lane]);
+        }
+    }
+
+    /// The next report, if there is one.
+    pub fn next_report(&self) -> Option<(Lane, Report)> {
+        self.reports.try_recv().ok()
+    }
+
+    /// Waits until every job that was posted is done, and ends the threads.
+    pub fn finish(&mut self) {
+        for (jobs, thread) in self.lanes.drain(..) {
+            drop(jobs);
+            if thread.join().is_err() {
+                log::error!("a helper thread has panicked");
+            }
+        }
+    }
+}
+
+fn work(
+    lane: Lane,
+    mut worker: Box<dyn Worker>,
+    jobs: &Receiver<Job>,
+    reports: &Sender<(Lane, Report)>,
+    waker: &Waker,
+) {
+    if matches!(lane, Lane::Writer | Lane::Sweeper | Lane::Lister)
+        && let Err(error) = sys::yield_to_all()
+    {
+        log::debug!("the {lane:?} thread runs at normal priority: {error}");
+    }
+    while let Ok(job) = jobs.recv() {
+        let report = worker.run(job);
+        if reports.send((lane, report)).is_err() {
+            return; // The server has stopped.
+        }
+        if let Err(error) = waker.wake() {
+            log::error!("cannot wake the loop: {error}");
+        }
+    }
+}
