@@ -12,8 +12,7 @@ use crate::command::{Command, Cx, Done, Error, Result, SYNTAX, Stop, fail};
 use crate::resp::Protocol;
 
 /// Flags of what is answered at any time, before AUTH too.
-const ALWAYS: Flags =
-    NOSCRIPT.and(LOADING).and(STALE).and(FAST).and(NO_AUTH).and(ALLOW_BUSY);
+const ALWAYS: Flags = NOSCRIPT.and(LOADING).and(STALE).and(FAST).and(NO_AUTH).and(ALLOW_BUSY);
 const EARLY: Flags = LOADING.and(STALE).and(FAST);
 
 /// The rows.
@@ -21,18 +20,32 @@ pub const COMMANDS: &[Command] = &[
     row("ping", -1, NO_KEY, FAST, ping, "[message]")
         .doc("connection", "1.0.0", "Replies with PONG, or with the message.")
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
-    row("echo", 2, NO_KEY, EARLY, echo, "message")
-        .doc("connection", "1.0.0", "Replies with the message."),
-    row("select", 2, NO_KEY, EARLY, select, "index")
-        .doc("connection", "1.0.0", "Chooses the database of the connection."),
-    row("auth", -2, NO_KEY, ALWAYS, auth, "[username] password")
-        .doc("connection", "1.0.0", "Says who the client is."),
-    row("hello", -1, NO_KEY, ALWAYS, hello, HELLO)
-        .doc("connection", "6.0.0", "Chooses the protocol and tells what server this is."),
-    row("quit", -1, NO_KEY, ALWAYS, quit, "")
-        .doc("connection", "1.0.0", "Closes the connection."),
-    row("reset", 1, NO_KEY, ALWAYS, reset, "")
-        .doc("connection", "6.2.0", "Makes the connection what it was when it was new."),
+    row("echo", 2, NO_KEY, EARLY, echo, "message").doc(
+        "connection",
+        "1.0.0",
+        "Replies with the message.",
+    ),
+    row("select", 2, NO_KEY, EARLY, select, "index").doc(
+        "connection",
+        "1.0.0",
+        "Chooses the database of the connection.",
+    ),
+    row("auth", -2, NO_KEY, ALWAYS, auth, "[username] password").doc(
+        "connection",
+        "1.0.0",
+        "Says who the client is.",
+    ),
+    row("hello", -1, NO_KEY, ALWAYS, hello, HELLO).doc(
+        "connection",
+        "6.0.0",
+        "Chooses the protocol and tells what server this is.",
+    ),
+    row("quit", -1, NO_KEY, ALWAYS, quit, "").doc("connection", "1.0.0", "Closes the connection."),
+    row("reset", 1, NO_KEY, ALWAYS, reset, "").doc(
+        "connection",
+        "6.2.0",
+        "Makes the connection what it was when it was new.",
+    ),
 ];
 
 const HELLO: &str = "[protover [AUTH username password] [SETNAME clientname]]";
@@ -47,8 +60,7 @@ const NO_PASSWORD: &str = "ERR AUTH <password> called without any password confi
 const HELLO_WITHOUT_AUTH: &str = "NOAUTH HELLO must be called with the client already \
     authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to \
     authenticate the client and select the RESP protocol version at the same time";
-const BAD_NAME: &str =
-    "ERR Client names cannot contain spaces, newlines or special characters.";
+const BAD_NAME: &str = "ERR Client names cannot contain spaces, newlines or special characters.";
 
 fn ping(cx: &mut Cx<'_, '_>) -> Result {
     match cx.args.len() {

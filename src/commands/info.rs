@@ -44,7 +44,9 @@ const TICKS_PER_S: f64 = 100.0;
 fn info(cx: &mut Cx<'_, '_>) -> Result {
     let names = cx.args.skip(1);
     let everything = names.is_empty()
-        || names.iter().any(|name| ["default", "all", "everything"].iter().any(|all| is(name, all)));
+        || names
+            .iter()
+            .any(|name| ["default", "all", "everything"].iter().any(|all| is(name, all)));
     let chosen: Vec<_> = SECTIONS
         .iter()
         .filter(|(section, _)| everything || names.iter().any(|name| is(name, section)))
@@ -284,7 +286,8 @@ fn kilobytes(status: &str, field: &str) -> u64 {
 
 /// Bytes as Redis shows them to people.
 fn human(bytes: u64) -> String {
-    const UNITS: [(u64, &str); 4] = [(1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
+    const UNITS: [(u64, &str); 4] =
+        [(1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
     match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
         Some((unit, letter)) => format!("{:.2}{letter}", bytes as f64 / *unit as f64),
         None => format!("{bytes}B"),

@@ -1,6 +1,6 @@
 //! COMMAND: the command table, told to clients. Everything here derives from the rows.
 
-use super::{all, find, help, is, resolve, unknown_subcommand};
+use super::{all, find, help, is, resolve};
 use crate::base::glob::{Case, matches};
 use crate::command::table::{
     ADMIN, ALLOW_BUSY, DENYOOM, FAST, Flags, KeySpec, LOADING, MOVABLE, NO_ASYNC_LOADING, NO_AUTH,
@@ -112,9 +112,6 @@ pub fn has_category(command: &Command, category: &str) -> bool {
 }
 
 fn command(cx: &mut Cx<'_, '_>) -> Result {
-    if cx.args.len() > 1 {
-        return unknown_subcommand(cx);
-    }
     cx.reply.array(all().count());
     for command in all() {
         describe(&mut cx.reply, command, None);
@@ -284,9 +281,9 @@ fn list(cx: &mut Cx<'_, '_>) -> Result {
                         known.is_some_and(|category| has_category(command, category))
                     })
                 }
-                () if is(by, "pattern") => Box::new(move |_, name| {
-                    matches(value, name.as_bytes(), Case::Insensitive)
-                }),
+                () if is(by, "pattern") => {
+                    Box::new(move |_, name| matches(value, name.as_bytes(), Case::Ignored))
+                }
                 () => return fail(SYNTAX),
             }
         }

@@ -4,6 +4,7 @@
 //! reads the directory while the client is parked; here the backlog is asked and the reply made.
 
 use super::{integer, is};
+use crate::backlog::Said;
 use crate::base::glob::{Case, matches};
 use crate::base::hash::hash64;
 use crate::base::number::parse_u64;
@@ -11,7 +12,6 @@ use crate::command::table::{NO_KEY, READ, row};
 use crate::command::{
     Command, Cx, Db, Done, Grant, Key, Keyspace, Need, Result, SYNTAX, Stop, What, fail,
 };
-use crate::backlog::Said;
 use crate::layout::cursor::{cursor_from_position, position_from_cursor};
 use crate::layout::op::{Part, Type};
 
@@ -38,10 +38,7 @@ const SAMPLE_MAX: usize = 64;
 
 fn keys(cx: &mut Cx<'_, '_>) -> Result {
     let (db, pattern) = (cx.db, cx.args.get(1));
-    let grant = cx.wait_for(|keys| {
-        let overlay = keys.overlay(db);
-        Need::Names { db, pattern: pattern.into(), overlay }
-    })?;
+    let grant = cx.wait_for(|_| Need::Names { db, pattern: pattern.into() })?;
     cx.keys.show_all();
     if let Grant::Names { bulks, count } = grant {
         cx.reply.array(count);
