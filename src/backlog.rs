@@ -536,10 +536,8 @@ impl Backlog {
         for layer in self.layers().map(|layer| &layer.dbs[usize::from(db)]) {
             for (key, entry) in &layer.keys {
                 if entry.says_existence() && !seen.iter().any(|newer| newer.speaks_of(key)) {
-                    let present = matches!(
-                        entry.change.part(&Part::Type),
-                        Some(Change::Content { .. })
-                    );
+                    let present =
+                        matches!(entry.change.part(&Part::Type), Some(Change::Content { .. }));
                     visit(key, present);
                 }
             }

@@ -125,17 +125,18 @@ fn admit(ground: &Ground<'_>, caller: Caller, args: Args<'_>) -> Result<&'static
 /// Finds the row of a command, or of its subcommand, and checks the arity.
 pub fn find(args: Args<'_>) -> Result<&'static Command, Stop> {
     let Some(command) = commands::find(args.get(0)) else { return Err(unknown(args).into()) };
-    let mut full_name = None;
     let mut found = command;
     if !command.subcommands.is_empty() && args.len() > 1 {
-        found = commands::find_subcommand(command, args.get(1))
-            .ok_or_else(|| commands::unknown_subcommand(command, args))?;
-        full_name = Some(format!("{}|{}", command.name, found.name));
+        // A container's own handler says that it has no such subcommand.
+        found = command.subcommand(args.get(1)).unwrap_or(command);
     }
     if found.takes(args.len()) {
         return Ok(found);
     }
-    let name = full_name.as_deref().unwrap_or(command.name);
+    let name = match std::ptr::eq(found, command) {
+        true => command.name.to_string(),
+        false => format!("{}|{}", command.name, found.name),
+    };
     let text = format!("ERR wrong number of arguments for '{name}' command");
     Err(Error::new(text).into())
 }

@@ -102,9 +102,9 @@ impl Engine {
             || now_us >= self.pipeline.last_sync_us + SYNC_US
             || self.waiting.presses()
             || self.server.shutdown.is_some();
-        if let Some((group, sync)) = self.pipeline.refused_group.take_if(|_| {
-            now_us >= self.pipeline.retry_us
-        }) {
+        if let Some((group, sync)) =
+            self.pipeline.refused_group.take_if(|_| now_us >= self.pipeline.retry_us)
+        {
             return self.send_group(group, sync);
         }
         if self.pipeline.refused_group.is_some() {
@@ -236,7 +236,8 @@ impl Engine {
         let waiting = &self.waiting;
         let synced = waiting.synced.iter().map(|(seq, _)| *seq);
         let backups = waiting.backup_start.iter().map(|(seq, ..)| *seq);
-        let waited = synced.chain(backups).any(|seq| seq > self.server.checkpoint && seq <= applied);
+        let waited =
+            synced.chain(backups).any(|seq| seq > self.server.checkpoint && seq <= applied);
         self.pipeline.now_us >= self.pipeline.last_checkpoint_us + CHECKPOINT_US
             || self.server.shutdown.is_some()
             || self.journal_is_long()

@@ -79,9 +79,8 @@ impl Engine {
     }
 
     fn answer(&mut self, id: u64, grant: io::Result<Grant>) {
-        let grant = grant.unwrap_or_else(|error| {
-            Grant::Failed(Error::new(format!("ERR cannot read {error}")))
-        });
+        let grant = grant
+            .unwrap_or_else(|error| Grant::Failed(Error::new(format!("ERR cannot read {error}"))));
         self.grant(id, grant);
     }
 

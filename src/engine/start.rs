@@ -128,17 +128,11 @@ pub fn open(disk: Arc<dyn Disk>, settings: Settings) -> Result<Opened, StartErro
     engine.pipeline.visible = recovered.last;
     engine.pipeline.submitted = recovered.last;
     engine.server.stats.replayed = recovered.records;
-    engine.server.checkpoint = status.checkpoint;
     if engine.server.config.flushall_on_startup {
         (0..DATABASES).for_each(|db| engine.keys.flush(db));
         engine.settle_own();
     }
-    Ok(Opened {
-        engine,
-        workers,
-        replayed: recovered.records,
-        replayed_bytes: recovered.bytes,
-    })
+    Ok(Opened { engine, workers, replayed: recovered.records, replayed_bytes: recovered.bytes })
 }
 
 fn journal_settings(disk: &dyn Disk, settings: &Settings) -> io::Result<journal::Settings> {
@@ -210,7 +204,8 @@ fn build(
         stats: Stats::default(),
         journal: status,
         space: crate::disk::Space::default(),
-        checkpoint: 0,
+        checkpoint: status.checkpoint,
+        replayed: status.durable,
         checkpoint_ms: settings.now_ms,
         backup: None,
         refusing: None,

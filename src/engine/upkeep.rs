@@ -240,7 +240,10 @@ impl Engine {
     /// Asks for spare segments of the journal ahead of need.
     pub(super) fn mind_spares(&mut self) {
         let spares = self.server.journal.spares;
-        if spares < self.pipeline.spares_wanted && !self.pipeline.committing && !self.pipeline.preparing {
+        if spares < self.pipeline.spares_wanted
+            && !self.pipeline.committing
+            && !self.pipeline.preparing
+        {
             self.pipeline.preparing = true;
             self.post(Job::Prepare);
         }

@@ -46,12 +46,19 @@ impl Cache {
     /// The slot of a key.
     pub fn find(&self, key: &[u8]) -> Option<u32> {
         let hash = self.hasher.hash_one(key);
-        let same = |index: &u32| self.slots[*index as usize].as_ref().is_some_and(|s| *s.key == *key);
+        let same =
+            |index: &u32| self.slots[*index as usize].as_ref().is_some_and(|s| *s.key == *key);
         self.table.find(hash, same).copied()
     }
 
     /// Adds a slot for a key that has none.
-    pub fn insert(&mut self, key: Key, value: Option<Value>, deadline: Option<u64>, seq: Seq) -> u32 {
+    pub fn insert(
+        &mut self,
+        key: Key,
+        value: Option<Value>,
+        deadline: Option<u64>,
+        seq: Seq,
+    ) -> u32 {
         let hash = self.hasher.hash_one(&*key);
         let mut slot =
             Slot { key, value, deadline, seq, used_s: 0, pins: 0, recent: true, bytes: 0 };

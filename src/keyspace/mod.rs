@@ -229,9 +229,9 @@ impl Keyspace {
             Said::Content(content) => Some(content),
             Said::Absent => return Err(damaged(key, "it has a type and no value")),
             Said::Tree(_) if !asked => return Ok(None),
-            Said::Tree(patches) => loaded
-                .and_then(|loaded| loaded.value)
-                .map(|content| patched(content, &patches)),
+            Said::Tree(patches) => {
+                loaded.and_then(|loaded| loaded.value).map(|content| patched(content, &patches))
+            }
         };
         if what == What::Value && content.is_none() {
             return Err(damaged(key, "its value was not found"));
@@ -305,9 +305,9 @@ impl Keyspace {
     /// Makes a key a string with this content; the deadline of a string that was there stays.
     pub fn put_string(&mut self, id: SlotId, content: Content) {
         match self.kind(id) {
-            Some(Type::String) => self.record(id, |db, key| {
-                Op::Put(db, key, Part::Value, content.clone())
-            }),
+            Some(Type::String) => {
+                self.record(id, |db, key| Op::Put(db, key, Part::Value, content.clone()))
+            }
             None => self.create(id, Type::String, content.clone()),
         }
         self.change(id, |slot| match &mut slot.value {
@@ -476,7 +476,11 @@ impl Keyspace {
     }
 
     /// Takes in what a helper loaded, with what was applied while it read merged over it.
-    pub fn end_load(&mut self, miss: &Miss, loaded: io::Result<Option<Loaded>>) -> Result<(), Stop> {
+    pub fn end_load(
+        &mut self,
+        miss: &Miss,
+        loaded: io::Result<Option<Loaded>>,
+    ) -> Result<(), Stop> {
         let kept = self.loads.remove(&(miss.db, miss.key.clone())).unwrap_or_default();
         let loaded = loaded.map_err(|error| cannot_read(&error))?;
         if let Some(index) = self.caches[usize::from(miss.db)].find(&miss.key)
@@ -605,9 +609,10 @@ impl Keyspace {
         let value = match says(&Part::Value) {
             Said::Content(content) => Some(content),
             Said::Absent => None,
-            Said::Tree(patches) => {
-                loaded.as_ref().and_then(|loaded| loaded.value.clone()).map(|v| patched(v, &patches))
-            }
+            Said::Tree(patches) => loaded
+                .as_ref()
+                .and_then(|loaded| loaded.value.clone())
+                .map(|v| patched(v, &patches)),
         };
         let deadline = match says(&Part::Expires) {
             Said::Content(text) => crate::base::number::parse_u64(&text),
@@ -623,7 +628,11 @@ impl Keyspace {
             }
         };
         let name = String::from_utf8_lossy(&slot.key).into_owned();
-        if same { Ok(()) } else { Err(format!("{db}/{name}: memory has {slot:?}, the ops made {value:?}")) }
+        if same {
+            Ok(())
+        } else {
+            Err(format!("{db}/{name}: memory has {slot:?}, the ops made {value:?}"))
+        }
     }
 }
 

@@ -78,7 +78,10 @@ fn start(config: Config) -> Result<Server, String> {
     let (root, temporary) = make_root(&config)?;
     let lock = lock(&root).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => {
-            format!("another server is using {}: stop it, or choose another ROOT_DIR", root.display())
+            format!(
+                "another server is using {}: stop it, or choose another ROOT_DIR",
+                root.display()
+            )
         }
         _ => format!("cannot lock {}: {error}", root.display()),
     })?;
@@ -124,7 +127,8 @@ fn make_root(config: &Config) -> Result<(PathBuf, Option<tempfile::TempDir>), St
     if let Some(root) = &config.root_dir {
         make_dir(root).map_err(|error| format!("cannot make {}: {error}", root.display()))?;
         let absolute = root.canonicalize();
-        let absolute = absolute.map_err(|error| format!("cannot open {}: {error}", root.display()))?;
+        let absolute =
+            absolute.map_err(|error| format!("cannot open {}: {error}", root.display()))?;
         return Ok((absolute, None));
     }
     let temporary = tempfile::Builder::new().prefix("dredis-").tempdir();

@@ -16,7 +16,10 @@ pub struct Threads {
 
 impl Threads {
     /// Starts a thread for each worker, in the order of [`LANES`].
-    pub fn start(workers: [Box<dyn Worker>; LANES.len()], waker: Arc<Waker>) -> io::Result<Threads> {
+    pub fn start(
+        workers: [Box<dyn Worker>; LANES.len()],
+        waker: Arc<Waker>,
+    ) -> io::Result<Threads> {
         let (report, reports) = channel();
         let mut lanes = Vec::new();
         for (lane, worker) in LANES.into_iter().zip(workers) {
