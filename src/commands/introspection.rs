@@ -14,12 +14,14 @@ const UNORDERED: &[&str] = &["nondeterministic_output_order"];
 const CONNECTION: &[&str] = &["connection"];
 
 /// The rows.
+#[rustfmt::skip] // A row is a line, and its documentation the next.
 pub const COMMANDS: &[Command] = &[row("command", -1, NO_KEY, EARLY, command, "")
     .doc("server", "2.8.13", "Describes all commands.")
     .categories(CONNECTION)
     .tips(UNORDERED)
     .with(COMMAND)];
 
+#[rustfmt::skip] // A row is a line, and its documentation the next.
 const COMMAND: &[Command] = &[
     row("count", 2, NO_KEY, EARLY, count, "")
         .doc("server", "2.8.13", "Replies with the number of commands.")

@@ -14,6 +14,7 @@ const OURS: &str = "dredis";
 const RUNS_IT: Flags = ADMIN.and(NOSCRIPT).and(NO_MULTI);
 
 /// The rows.
+#[rustfmt::skip] // A row is a line, and its documentation the next.
 pub const COMMANDS: &[Command] = &[
     row("backup", -2, NO_KEY, RUNS_IT, container, "")
         .doc("server", OURS, "Holds commands that make a live server safe to copy.")
@@ -23,48 +24,29 @@ pub const COMMANDS: &[Command] = &[
         .with(TREE),
 ];
 
+#[rustfmt::skip] // A row is a line, and its documentation the next.
 const TREE: &[Command] = &[
-    row("help", 2, NO_KEY, LOADING.and(STALE), tree_help, "").doc(
-        "server",
-        OURS,
-        "Lists the subcommands.",
-    ),
+    row("help", 2, NO_KEY, LOADING.and(STALE), tree_help, "")
+        .doc("server", OURS, "Lists the subcommands."),
     row("path", 3, KEY2, READ, tree_path, "key")
         .doc("server", OURS, "Replies with the directory of a key below ROOT_DIR.")
         .access(&["RO"]),
-    row("status", 2, NO_KEY, LOADING.and(STALE), tree_status, "").doc(
-        "server",
-        OURS,
-        "Replies with how far the tree is behind.",
-    ),
-    row("sync", 2, NO_KEY, NOSCRIPT.and(NO_MULTI), tree_sync, "").doc(
-        "server",
-        OURS,
-        "Returns when the tree shows everything and is synced.",
-    ),
+    row("status", 2, NO_KEY, LOADING.and(STALE), tree_status, "")
+        .doc("server", OURS, "Replies with how far the tree is behind."),
+    row("sync", 2, NO_KEY, NOSCRIPT.and(NO_MULTI), tree_sync, "")
+        .doc("server", OURS, "Returns when the tree shows everything and is synced."),
 ];
 
+#[rustfmt::skip] // A row is a line, and its documentation the next.
 const BACKUP: &[Command] = &[
-    row("help", 2, NO_KEY, LOADING.and(STALE), backup_help, "").doc(
-        "server",
-        OURS,
-        "Lists the subcommands.",
-    ),
-    row("start", 2, NO_KEY, RUNS_IT, backup_start, "").doc(
-        "server",
-        OURS,
-        "Keeps the journal from here on and replies with an id.",
-    ),
-    row("status", 2, NO_KEY, ADMIN.and(LOADING).and(STALE), backup_status, "").doc(
-        "server",
-        OURS,
-        "Replies with the backup under way.",
-    ),
-    row("stop", 3, NO_KEY, RUNS_IT, backup_stop, "id").doc(
-        "server",
-        OURS,
-        "Ends a backup; fails where the copy is not usable.",
-    ),
+    row("help", 2, NO_KEY, LOADING.and(STALE), backup_help, "")
+        .doc("server", OURS, "Lists the subcommands."),
+    row("start", 2, NO_KEY, RUNS_IT, backup_start, "")
+        .doc("server", OURS, "Keeps the journal from here on and replies with an id."),
+    row("status", 2, NO_KEY, ADMIN.and(LOADING).and(STALE), backup_status, "")
+        .doc("server", OURS, "Replies with the backup under way."),
+    row("stop", 3, NO_KEY, RUNS_IT, backup_stop, "id")
+        .doc("server", OURS, "Ends a backup; fails where the copy is not usable."),
 ];
 
 /// How far the tree is behind.

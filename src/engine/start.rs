@@ -171,7 +171,8 @@ fn survey(
             keys.sizes.set(db, count);
         }
     }
-    let mut upkeep = Upkeep { trash: true, ..Upkeep::default() };
+    let mut upkeep = Upkeep::default();
+    upkeep.trash = true;
     upkeep.minutes.extend(hints::minutes(disk)?);
     let complete = hints::is_complete(disk)?;
     if empty && !complete {
