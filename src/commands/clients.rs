@@ -1,7 +1,7 @@
 //! CLIENT: who is connected, what they are called, and how to disconnect them.
 
 use super::connection::{check_name, is_printable};
-use super::{help, is, quoting, unknown_subcommand};
+use super::{container, help, is, quoting};
 use crate::base::number::parse_i64;
 use crate::command::client::{Client, ClientId, Closing};
 use crate::command::table::{ADMIN, Flags, LOADING, NO_KEY, NOSCRIPT, STALE, row};
@@ -13,38 +13,29 @@ const OTHERS: Flags = OWN.and(ADMIN);
 const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 
 /// The rows.
-pub const COMMANDS: &[Command] = &[row("client", -2, NO_KEY, OWN, unknown_subcommand, "")
+#[rustfmt::skip] // A row is a line, and its documentation the next.
+pub const COMMANDS: &[Command] = &[row("client", -2, NO_KEY, OWN, container, "")
     .doc("connection", "2.4.0", "Holds commands on connections.")
     .with(CLIENT)];
 
+#[rustfmt::skip] // A row is a line, and its documentation the next.
 const CLIENT: &[Command] = &[
-    row("getname", 2, NO_KEY, OWN, getname, "").doc(
-        "connection",
-        "2.6.9",
-        "Replies with the name of the connection.",
-    ),
-    row("help", 2, NO_KEY, LOADING.and(STALE), client_help, "").doc(
-        "connection",
-        "5.0.0",
-        "Lists the subcommands.",
-    ),
-    row("id", 2, NO_KEY, OWN, id, "").doc(
-        "connection",
-        "5.0.0",
-        "Replies with the number of the connection.",
-    ),
+    row("getname", 2, NO_KEY, OWN, getname, "")
+        .doc("connection", "2.6.9", "Replies with the name of the connection."),
+    row("help", 2, NO_KEY, LOADING.and(STALE), client_help, "")
+        .doc("connection", "5.0.0", "Lists the subcommands."),
+    row("id", 2, NO_KEY, OWN, id, "")
+        .doc("connection", "5.0.0", "Replies with the number of the connection."),
     row("info", 2, NO_KEY, OWN, info, "")
         .doc("connection", "6.2.0", "Describes the connection.")
         .tips(&["nondeterministic_output"]),
-    row("kill", -3, NO_KEY, OTHERS, kill, KILL).doc("connection", "2.4.0", "Disconnects clients."),
+    row("kill", -3, NO_KEY, OTHERS, kill, KILL)
+        .doc("connection", "2.4.0", "Disconnects clients."),
     row("list", -2, NO_KEY, OTHERS, list, LIST)
         .doc("connection", "2.4.0", "Describes all connections, or some.")
         .tips(&["nondeterministic_output"]),
-    row("no-evict", 3, NO_KEY, OTHERS, no_evict, "ON | OFF").doc(
-        "connection",
-        "7.0.0",
-        "Does nothing: no client is evicted to save memory.",
-    ),
+    row("no-evict", 3, NO_KEY, OTHERS, no_evict, "ON | OFF")
+        .doc("connection", "7.0.0", "Does nothing: no client is evicted to save memory."),
     row("setinfo", 4, NO_KEY, OWN, setinfo, "LIB-NAME libname | LIB-VER libver")
         .doc("connection", "7.2.0", "Says which library the client uses.")
         .tips(EVERYWHERE),

@@ -1,6 +1,6 @@
 //! CONFIG: what is configured, under Redis' names and our own (`dredis-...`).
 
-use super::{help, quoting, unknown_subcommand};
+use super::{container, help, quoting};
 use crate::base::glob::{Case, matches};
 use crate::base::number::parse_i64;
 use crate::command::server::{Server, Stats};
@@ -12,31 +12,21 @@ use crate::layout::op::DATABASES;
 const RUNS_IT: Flags = ADMIN.and(NOSCRIPT).and(LOADING).and(STALE);
 
 /// The rows.
-pub const COMMANDS: &[Command] = &[row("config", -2, NO_KEY, RUNS_IT, unknown_subcommand, "")
+#[rustfmt::skip] // A row is a line, and its documentation the next.
+pub const COMMANDS: &[Command] = &[row("config", -2, NO_KEY, RUNS_IT, container, "")
     .doc("server", "2.0.0", "Holds commands on the configuration.")
     .with(CONFIG)];
 
+#[rustfmt::skip] // A row is a line, and its documentation the next.
 const CONFIG: &[Command] = &[
-    row("get", -3, NO_KEY, RUNS_IT, get, "parameter [parameter ...]").doc(
-        "server",
-        "2.0.0",
-        "Replies with the values of parameters, by patterns.",
-    ),
-    row("help", 2, NO_KEY, LOADING.and(STALE), config_help, "").doc(
-        "server",
-        "5.0.0",
-        "Lists the subcommands.",
-    ),
-    row("resetstat", 2, NO_KEY, RUNS_IT, resetstat, "").doc(
-        "server",
-        "2.0.0",
-        "Sets the counters of INFO to zero.",
-    ),
-    row("rewrite", 2, NO_KEY, RUNS_IT, rewrite, "").doc(
-        "server",
-        "2.8.0",
-        "Fails: this server has no configuration file.",
-    ),
+    row("get", -3, NO_KEY, RUNS_IT, get, "parameter [parameter ...]")
+        .doc("server", "2.0.0", "Replies with the values of parameters, by patterns."),
+    row("help", 2, NO_KEY, LOADING.and(STALE), config_help, "")
+        .doc("server", "5.0.0", "Lists the subcommands."),
+    row("resetstat", 2, NO_KEY, RUNS_IT, resetstat, "")
+        .doc("server", "2.0.0", "Sets the counters of INFO to zero."),
+    row("rewrite", 2, NO_KEY, RUNS_IT, rewrite, "")
+        .doc("server", "2.8.0", "Fails: this server has no configuration file."),
     row("set", -4, NO_KEY, RUNS_IT, set, "parameter value [parameter value ...]")
         .doc("server", "2.0.0", "Changes parameters of the running server.")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),

@@ -16,36 +16,23 @@ const ALWAYS: Flags = NOSCRIPT.and(LOADING).and(STALE).and(FAST).and(NO_AUTH).an
 const EARLY: Flags = LOADING.and(STALE).and(FAST);
 
 /// The rows.
+#[rustfmt::skip] // A row is a line, and its documentation the next.
 pub const COMMANDS: &[Command] = &[
     row("ping", -1, NO_KEY, FAST, ping, "[message]")
         .doc("connection", "1.0.0", "Replies with PONG, or with the message.")
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
-    row("echo", 2, NO_KEY, EARLY, echo, "message").doc(
-        "connection",
-        "1.0.0",
-        "Replies with the message.",
-    ),
-    row("select", 2, NO_KEY, EARLY, select, "index").doc(
-        "connection",
-        "1.0.0",
-        "Chooses the database of the connection.",
-    ),
-    row("auth", -2, NO_KEY, ALWAYS, auth, "[username] password").doc(
-        "connection",
-        "1.0.0",
-        "Says who the client is.",
-    ),
-    row("hello", -1, NO_KEY, ALWAYS, hello, HELLO).doc(
-        "connection",
-        "6.0.0",
-        "Chooses the protocol and tells what server this is.",
-    ),
-    row("quit", -1, NO_KEY, ALWAYS, quit, "").doc("connection", "1.0.0", "Closes the connection."),
-    row("reset", 1, NO_KEY, ALWAYS, reset, "").doc(
-        "connection",
-        "6.2.0",
-        "Makes the connection what it was when it was new.",
-    ),
+    row("echo", 2, NO_KEY, EARLY, echo, "message")
+        .doc("connection", "1.0.0", "Replies with the message."),
+    row("select", 2, NO_KEY, EARLY, select, "index")
+        .doc("connection", "1.0.0", "Chooses the database of the connection."),
+    row("auth", -2, NO_KEY, ALWAYS, auth, "[username] password")
+        .doc("connection", "1.0.0", "Says who the client is."),
+    row("hello", -1, NO_KEY, ALWAYS, hello, HELLO)
+        .doc("connection", "6.0.0", "Chooses the protocol and tells what server this is."),
+    row("quit", -1, NO_KEY, ALWAYS, quit, "")
+        .doc("connection", "1.0.0", "Closes the connection."),
+    row("reset", 1, NO_KEY, ALWAYS, reset, "")
+        .doc("connection", "6.2.0", "Makes the connection what it was when it was new."),
 ];
 
 const HELLO: &str = "[protover [AUTH username password] [SETNAME clientname]]";

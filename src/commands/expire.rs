@@ -11,6 +11,7 @@ const AT_MILLISECONDS: &str = "key unix-time-milliseconds [NX | XX | GT | LT]";
 const VARIES: &[&str] = &["nondeterministic_output"];
 
 /// The rows.
+#[rustfmt::skip] // A row is a line, and its documentation the next.
 pub const COMMANDS: &[Command] = &[
     row("expire", -3, KEY1, WRITE.and(FAST), expire, SECONDS)
         .doc("generic", "1.0.0", "Lets a key expire after some seconds.")

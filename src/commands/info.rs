@@ -10,6 +10,7 @@ use crate::layout::op::DATABASES;
 use std::fmt::Write;
 
 /// The rows.
+#[rustfmt::skip] // A row is a line, and its documentation the next.
 pub const COMMANDS: &[Command] =
     &[row("info", -1, NO_KEY, LOADING.and(STALE), info, "[section [section ...]]")
         .doc("server", "1.0.0", "Replies with figures of the server.")

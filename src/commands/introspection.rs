@@ -1,6 +1,6 @@
 //! COMMAND: the command table, told to clients. Everything here derives from the rows.
 
-use super::{all, find, help, is, resolve, unknown_subcommand};
+use super::{all, find, help, is, resolve};
 use crate::base::glob::{Case, matches};
 use crate::command::table::{
     ADMIN, ALLOW_BUSY, DENYOOM, FAST, Flags, KeySpec, LOADING, MOVABLE, NO_ASYNC_LOADING, NO_AUTH,
@@ -14,12 +14,14 @@ const UNORDERED: &[&str] = &["nondeterministic_output_order"];
 const CONNECTION: &[&str] = &["connection"];
 
 /// The rows.
+#[rustfmt::skip] // A row is a line, and its documentation the next.
 pub const COMMANDS: &[Command] = &[row("command", -1, NO_KEY, EARLY, command, "")
     .doc("server", "2.8.13", "Describes all commands.")
     .categories(CONNECTION)
     .tips(UNORDERED)
     .with(COMMAND)];
 
+#[rustfmt::skip] // A row is a line, and its documentation the next.
 const COMMAND: &[Command] = &[
     row("count", 2, NO_KEY, EARLY, count, "")
         .doc("server", "2.8.13", "Replies with the number of commands.")
@@ -112,9 +114,6 @@ pub fn has_category(command: &Command, category: &str) -> bool {
 }
 
 fn command(cx: &mut Cx<'_, '_>) -> Result {
-    if cx.args.len() > 1 {
-        return unknown_subcommand(cx);
-    }
     cx.reply.array(all().count());
     for command in all() {
         describe(&mut cx.reply, command, None);

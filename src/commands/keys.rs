@@ -2,7 +2,7 @@
 //!
 //! Deadlines are in `expire`, listings in `scan`.
 
-use super::{database, help, integer, is, unknown_subcommand};
+use super::{container, database, help, integer, is};
 use crate::command::table::{
     DENYOOM, FAST, FREES, KEY1, KEY2, KEYS, KEYS2, LOADING, NO_KEY, READ, STALE, WRITE, row,
 };
@@ -14,6 +14,7 @@ const ON_ALL: &[&str] = &["request_policy:all_shards", "response_policy:all_succ
 const VARIES: &[&str] = &["nondeterministic_output"];
 
 /// The rows.
+#[rustfmt::skip] // A row is a line, and its documentation the next.
 pub const COMMANDS: &[Command] = &[
     row("del", -2, KEYS, WRITE.and(FREES), del, "key [key ...]")
         .doc("generic", "1.0.0", "Removes keys and replies with how many there were.")
@@ -46,7 +47,7 @@ pub const COMMANDS: &[Command] = &[
     row("move", 3, KEY1, WRITE.and(FAST), move_to, "key db")
         .doc("generic", "1.0.0", "Moves a key to another database.")
         .access(&["RW access update"]),
-    row("object", -2, NO_KEY, READ, unknown_subcommand, "")
+    row("object", -2, NO_KEY, READ, container, "")
         .doc("generic", "2.2.3", "Holds commands that tell how a value is kept.")
         .with(OBJECT),
     row("dbsize", 1, NO_KEY, READ.and(FAST), dbsize, "")
@@ -63,6 +64,7 @@ pub const COMMANDS: &[Command] = &[
         .tips(ON_ALL),
 ];
 
+#[rustfmt::skip] // A row is a line, and its documentation the next.
 const OBJECT: &[Command] = &[
     row("encoding", 3, KEY2, READ, object_encoding, "key")
         .doc("generic", "2.2.3", "Replies with the name of Redis' encoding of such a value.")
@@ -72,11 +74,8 @@ const OBJECT: &[Command] = &[
         .doc("generic", "4.0.0", "Fails: how often a key is used is not counted.")
         .access(&["RO"])
         .tips(VARIES),
-    row("help", 2, NO_KEY, LOADING.and(STALE), object_help, "").doc(
-        "generic",
-        "6.2.0",
-        "Lists the subcommands.",
-    ),
+    row("help", 2, NO_KEY, LOADING.and(STALE), object_help, "")
+        .doc("generic", "6.2.0", "Lists the subcommands."),
     row("idletime", 3, KEY2, READ, object_idletime, "key")
         .doc("generic", "2.2.3", "Replies with the seconds since a key was last used.")
         .access(&["RO"])

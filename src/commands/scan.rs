@@ -16,6 +16,7 @@ use crate::layout::cursor::{cursor_from_position, position_from_cursor};
 use crate::layout::op::{Part, Type};
 
 /// The rows.
+#[rustfmt::skip] // A row is a line, and its documentation the next.
 pub const COMMANDS: &[Command] = &[
     row("keys", 2, NO_KEY, READ, keys, "pattern")
         .doc("generic", "1.0.0", "Replies with all names of keys that match a pattern.")

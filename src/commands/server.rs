@@ -8,23 +8,20 @@ use crate::command::table::{
 use crate::command::{Command, Cx, Done, Need, Result, SYNTAX, fail};
 
 /// The rows.
-pub const COMMANDS: &[Command] =
-    &[
-        row("lastsave", 1, NO_KEY, LOADING.and(STALE).and(FAST), lastsave, "")
-            .doc("server", "1.0.0", "Replies with the Unix time of the last checkpoint.")
-            .categories(&["admin", "dangerous"])
-            .tips(&["nondeterministic_output"]),
-        row("save", 1, NO_KEY, SAVE, save, "").doc(
-            "server",
-            "1.0.0",
-            "Returns when the tree has everything and is synced.",
-        ),
-        row("shutdown", -1, NO_KEY, SHUTDOWN, shutdown, "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]")
-            .doc("server", "1.0.0", "Brings everything into the tree and ends the server."),
-        row("time", 1, NO_KEY, LOADING.and(STALE).and(FAST), time, "")
-            .doc("server", "2.6.0", "Replies with the Unix time: seconds and microseconds.")
-            .tips(&["nondeterministic_output"]),
-    ];
+#[rustfmt::skip] // A row is a line, and its documentation the next.
+pub const COMMANDS: &[Command] = &[
+    row("lastsave", 1, NO_KEY, LOADING.and(STALE).and(FAST), lastsave, "")
+        .doc("server", "1.0.0", "Replies with the Unix time of the last checkpoint.")
+        .categories(&["admin", "dangerous"])
+        .tips(&["nondeterministic_output"]),
+    row("save", 1, NO_KEY, SAVE, save, "")
+        .doc("server", "1.0.0", "Returns when the tree has everything and is synced."),
+    row("shutdown", -1, NO_KEY, SHUTDOWN, shutdown, "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]")
+        .doc("server", "1.0.0", "Brings everything into the tree and ends the server."),
+    row("time", 1, NO_KEY, LOADING.and(STALE).and(FAST), time, "")
+        .doc("server", "2.6.0", "Replies with the Unix time: seconds and microseconds.")
+        .tips(&["nondeterministic_output"]),
+];
 
 const SAVE: crate::command::table::Flags = ADMIN.and(NOSCRIPT).and(NO_ASYNC_LOADING).and(NO_MULTI);
 const SHUTDOWN: crate::command::table::Flags =

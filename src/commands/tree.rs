@@ -1,7 +1,7 @@
 //! Our own commands, in containers so that they collide with nothing: TREE tells where keys lie
 //! and how far the tree lags, BACKUP holds the journal while the tree is copied.
 
-use super::{help, unknown_subcommand};
+use super::{container, help};
 use crate::command::server::Server;
 use crate::command::table::{
     ADMIN, Flags, KEY2, LOADING, NO_KEY, NO_MULTI, NOSCRIPT, READ, STALE, row,
@@ -14,57 +14,39 @@ const OURS: &str = "dredis";
 const RUNS_IT: Flags = ADMIN.and(NOSCRIPT).and(NO_MULTI);
 
 /// The rows.
+#[rustfmt::skip] // A row is a line, and its documentation the next.
 pub const COMMANDS: &[Command] = &[
-    row("backup", -2, NO_KEY, RUNS_IT, unknown_subcommand, "")
+    row("backup", -2, NO_KEY, RUNS_IT, container, "")
         .doc("server", OURS, "Holds commands that make a live server safe to copy.")
         .with(BACKUP),
-    row("tree", -2, NO_KEY, READ, unknown_subcommand, "")
+    row("tree", -2, NO_KEY, READ, container, "")
         .doc("server", OURS, "Holds commands on the tree of files.")
         .with(TREE),
 ];
 
+#[rustfmt::skip] // A row is a line, and its documentation the next.
 const TREE: &[Command] = &[
-    row("help", 2, NO_KEY, LOADING.and(STALE), tree_help, "").doc(
-        "server",
-        OURS,
-        "Lists the subcommands.",
-    ),
+    row("help", 2, NO_KEY, LOADING.and(STALE), tree_help, "")
+        .doc("server", OURS, "Lists the subcommands."),
     row("path", 3, KEY2, READ, tree_path, "key")
         .doc("server", OURS, "Replies with the directory of a key below ROOT_DIR.")
         .access(&["RO"]),
-    row("status", 2, NO_KEY, LOADING.and(STALE), tree_status, "").doc(
-        "server",
-        OURS,
-        "Replies with how far the tree is behind.",
-    ),
-    row("sync", 2, NO_KEY, NOSCRIPT.and(NO_MULTI), tree_sync, "").doc(
-        "server",
-        OURS,
-        "Returns when the tree shows everything and is synced.",
-    ),
+    row("status", 2, NO_KEY, LOADING.and(STALE), tree_status, "")
+        .doc("server", OURS, "Replies with how far the tree is behind."),
+    row("sync", 2, NO_KEY, NOSCRIPT.and(NO_MULTI), tree_sync, "")
+        .doc("server", OURS, "Returns when the tree shows everything and is synced."),
 ];
 
+#[rustfmt::skip] // A row is a line, and its documentation the next.
 const BACKUP: &[Command] = &[
-    row("help", 2, NO_KEY, LOADING.and(STALE), backup_help, "").doc(
-        "server",
-        OURS,
-        "Lists the subcommands.",
-    ),
-    row("start", 2, NO_KEY, RUNS_IT, backup_start, "").doc(
-        "server",
-        OURS,
-        "Keeps the journal from here on and replies with an id.",
-    ),
-    row("status", 2, NO_KEY, ADMIN.and(LOADING).and(STALE), backup_status, "").doc(
-        "server",
-        OURS,
-        "Replies with the backup under way.",
-    ),
-    row("stop", 3, NO_KEY, RUNS_IT, backup_stop, "id").doc(
-        "server",
-        OURS,
-        "Ends a backup; fails where the copy is not usable.",
-    ),
+    row("help", 2, NO_KEY, LOADING.and(STALE), backup_help, "")
+        .doc("server", OURS, "Lists the subcommands."),
+    row("start", 2, NO_KEY, RUNS_IT, backup_start, "")
+        .doc("server", OURS, "Keeps the journal from here on and replies with an id."),
+    row("status", 2, NO_KEY, ADMIN.and(LOADING).and(STALE), backup_status, "")
+        .doc("server", OURS, "Replies with the backup under way."),
+    row("stop", 3, NO_KEY, RUNS_IT, backup_stop, "id")
+        .doc("server", OURS, "Ends a backup; fails where the copy is not usable."),
 ];
 
 /// How far the tree is behind.
@@ -175,20 +157,14 @@ fn backup_stop(cx: &mut Cx<'_, '_>) -> Result {
     Ok(Done)
 }
 
-/// Whether the backup that is to end is the one under way, and its journal is whole.
-fn check_backup(cx: &mut Cx<'_, '_>) -> Result<()> {
+/// Whether the backup that is to end is the one under way. Whether its journal is whole is found
+/// out when it ends.
+fn check_backup(cx: &Cx<'_, '_>) -> Result<()> {
     let id = cx.args.get(2);
-    let Some(backup) = cx.server.backup.as_ref().filter(|backup| backup.id.as_bytes() == id) else {
+    if cx.server.backup.as_ref().is_none_or(|backup| backup.id.as_bytes() != id) {
         return fail(
             "ERR no backup with this id is under way: the server restarted or it was stopped \
              already; the copy is not usable, make it again",
-        );
-    };
-    if backup.lost {
-        cx.server.backup = None;
-        return fail(
-            "ERR the journal of this backup grew beyond DREDIS_BACKUP_JOURNAL_BYTES or the room \
-             on the disk and was given up; the copy is not usable, make it again",
         );
     }
     Ok(())
