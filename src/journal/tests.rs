@@ -411,3 +411,28 @@ fn a_checkpoint_is_missed_but_not_an_unfinished_folder() {
     disk.create(MAKING, b"half").unwrap();
     assert_eq!(open(&disk).unwrap().0.last, 0);
 }
+
+#[test]
+fn the_example_in_the_docs_is_what_is_written() {
+    let mut body = Vec::new();
+    let op = Op::Put(0, Arc::from(&b"a"[..]), Part::Value, Arc::new(b"hi".to_vec()));
+    ops::encode(&[op], &mut body);
+    let frame = frame::Frame {
+        kind: frame::Kind::Full,
+        seq: 42,
+        epoch: 1,
+        durable: 41,
+        time_ms: 1_700_000_000_000,
+        salt: 0x0123_4567_89ab_cdef,
+        offset: 0,
+    };
+    let mut bytes = Vec::new();
+    frame::write(&frame, &body, &mut bytes);
+    let line =
+        |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ");
+    for eight in bytes.chunks(8) {
+        let expected = line(eight);
+        let docs = include_str!("../../docs/JOURNAL.md");
+        assert!(docs.contains(&expected), "docs/JOURNAL.md lacks {expected}");
+    }
+}
