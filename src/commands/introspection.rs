@@ -1,6 +1,6 @@
 //! COMMAND: the command table, told to clients. Everything here derives from the rows.
 
-use super::{all, find, help, is, resolve};
+use super::{all, container, find, help, is, resolve};
 use crate::base::glob::{Case, matches};
 use crate::command::table::{
     ADMIN, ALLOW_BUSY, DENYOOM, FAST, Flags, KeySpec, LOADING, MOVABLE, NO_ASYNC_LOADING, NO_AUTH,
@@ -114,6 +114,9 @@ pub fn has_category(command: &Command, category: &str) -> bool {
 }
 
 fn command(cx: &mut Cx<'_, '_>) -> Result {
+    if cx.args.len() > 1 {
+        return container(cx);
+    }
     cx.reply.array(all().count());
     for command in all() {
         describe(&mut cx.reply, command, None);
