@@ -2,7 +2,7 @@
 //!
 //! Of several longest ones it finds the one that Redis finds. Redis keeps a table of 32-bit
 //! lengths; going back through it only asks which of two neighbours is longer, so one bit a cell
-//! and two rows of lengths are enough here. Knows nothing of keys and replies.
+//! and one row of lengths are enough here. Knows nothing of keys and replies.
 
 /// Bytes that a cell of Redis' table takes: what its limit counts.
 const CELL_BYTES: u64 = 4;
@@ -25,18 +25,17 @@ pub fn fits(a: usize, b: usize, bytes_max: u64) -> bool {
     cells.and_then(|cells| cells.checked_mul(CELL_BYTES)).is_some_and(|bytes| bytes <= bytes_max)
 }
 
-/// The length of the longest common subsequence. Time is the product of both lengths.
+/// The length of the longest common subsequence. Time is the product of both lengths, memory that
+/// of the shorter string.
 pub fn length(a: &[u8], b: &[u8]) -> usize {
-    sweep(a, b, |_, _| {}) as usize
+    let (long, short) = if a.len() < b.len() { (b, a) } else { (a, b) };
+    sweep(long, short, |_, _, _, _| {}) as usize
 }
 
 /// The stretches of the longest common subsequence, the last one first. Time is the product of
 /// both lengths, memory as many bits.
 pub fn matches(a: &[u8], b: &[u8]) -> Vec<Match> {
-    let row_words = b.len().div_ceil(64);
-    let mut up = vec![0u64; a.len() * row_words];
-    sweep(a, b, |i, j| up[i * row_words + j / 64] |= 1 << (j % 64));
-
+    let without_a = better_without_a(a, b);
     let (mut i, mut j) = (a.len(), b.len());
     let mut found = Vec::new();
     while i > 0 && j > 0 {
@@ -46,7 +45,7 @@ pub fn matches(a: &[u8], b: &[u8]) -> Vec<Match> {
             i -= len;
             j -= len;
             found.push(Match { a: i, b: j, len });
-        } else if up[(i - 1) * row_words + (j - 1) / 64] >> ((j - 1) % 64) & 1 == 1 {
+        } else if without_a.has((i - 1) * b.len() + j - 1) {
             i -= 1;
         } else {
             j -= 1;
@@ -55,30 +54,50 @@ pub fn matches(a: &[u8], b: &[u8]) -> Vec<Match> {
     found
 }
 
-/// Fills the table row by row and answers its last length. `up` is called for each cell (of the
-/// bytes at these two positions, which differ) where leaving out the byte of `a` is the better
-/// choice; where both choices are as good, the byte of `b` is left out.
-fn sweep(a: &[u8], b: &[u8], mut up: impl FnMut(usize, usize)) -> u32 {
-    let mut above = vec![0u32; b.len() + 1];
-    for (i, x) in a.iter().enumerate() {
-        let mut corner = 0; // The length before both bytes.
-        let mut left = 0;
-        for (j, y) in b.iter().enumerate() {
-            let top = above[j + 1];
+/// One bit for each pair of positions whose bytes differ: whether leaving out the byte of `a` is
+/// the better choice. Where both choices are as good, the byte of `b` is left out.
+fn better_without_a(a: &[u8], b: &[u8]) -> Bits {
+    let mut bits = Bits(vec![0; (a.len() * b.len()).div_ceil(64)]);
+    if b.len() <= a.len() {
+        sweep(a, b, |i, j, above, left| bits.put(i * b.len() + j, above > left));
+    } else {
+        sweep(b, a, |j, i, above, left| bits.put(i * b.len() + j, left > above));
+    }
+    bits
+}
+
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn put(&mut self, at: usize, bit: bool) {
+        self.0[at / 64] |= u64::from(bit) << (at % 64);
+    }
+
+    fn has(&self, at: usize) -> bool {
+        self.0[at / 64] >> (at % 64) & 1 == 1
+    }
+}
+
+/// Goes through the table of lengths, a row for each byte of `down`, a column for each byte of
+/// `across`, and answers the last length. `differ` is called where the bytes of a row and a column
+/// differ, with both positions, the length above and the length to the left.
+fn sweep(down: &[u8], across: &[u8], mut differ: impl FnMut(usize, usize, u32, u32)) -> u32 {
+    let mut lengths = vec![0u32; across.len() + 1];
+    for (row, x) in down.iter().enumerate() {
+        let (mut corner, mut left) = (0, 0);
+        for (column, y) in across.iter().enumerate() {
+            let above = lengths[column + 1];
             let here = if x == y {
                 corner + 1
             } else {
-                if top > left {
-                    up(i, j);
-                }
-                top.max(left)
+                differ(row, column, above, left);
+                above.max(left)
             };
-            above[j + 1] = here;
-            corner = top;
-            left = here;
+            lengths[column + 1] = here;
+            (corner, left) = (above, here);
         }
     }
-    above[b.len()]
+    lengths[across.len()]
 }
 
 #[cfg(test)]
@@ -100,6 +119,13 @@ mod tests {
         check("abc", "", &[]);
         check("abc", "abc", &[(0, 0, 3)]);
         check("abc", "xyz", &[]);
+    }
+
+    #[test]
+    fn of_equals_the_byte_of_the_second_string_is_left_out() {
+        check("ab", "ba", &[(1, 0, 1)]);
+        check("abc", "ba", &[(1, 0, 1)]);
+        check("ab", "bac", &[(1, 0, 1)]);
     }
 
     #[test]

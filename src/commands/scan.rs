@@ -12,6 +12,7 @@ use crate::command::table::{NO_KEY, READ, row};
 use crate::command::{
     Command, Cx, Db, Done, Grant, Key, Keyspace, Need, Result, SYNTAX, Stop, What, fail,
 };
+use crate::keyspace::expiry::is_past;
 use crate::layout::cursor::{cursor_from_position, position_from_cursor};
 use crate::layout::op::{Part, Type};
 
@@ -162,7 +163,7 @@ fn confirm(
         Said::Content(text) => parse_u64(&text),
         Said::Tree(_) => deadline,
     };
-    deadline.is_none_or(|ms| ms > keys.now_ms).then_some(kind)
+    deadline.is_none_or(|ms| !is_past(ms, keys.now_ms)).then_some(kind)
 }
 
 /// Replies with a name, or with nothing where the database is empty.

@@ -18,8 +18,10 @@ const LAYER_BYTES: usize = 128 << 10;
 const BUSY_SHARE: usize = 2;
 /// The loop is idle when no command came for so long.
 pub const IDLE_US: u64 = 5_000;
-/// A reply waits so long for the tree, at most, where the backlog was empty.
+/// A reply waits so long for the tree where the backlog was empty and others want to be served.
 const HOLD_US: u64 = 5_000;
+/// And so long where nobody else does.
+const HOLD_ALONE_US: u64 = 100_000;
 /// A group of more batches than this is not waited for: the server is not idle.
 const HOLD_BATCHES_MAX: usize = 2;
 /// Between checkpoints while the writer works.
@@ -163,6 +165,13 @@ impl Engine {
             ready.push(*id);
             session.is_gated()
         });
+    }
+
+    /// When replies have waited long enough for the tree: a server that is idle waits longer.
+    pub(super) fn hold_end_us(&self) -> Option<u64> {
+        let until = self.pipeline.hold_until_us?;
+        let alone = self.pipeline.last_command_us + HOLD_US <= until;
+        Some(if alone { until + HOLD_ALONE_US } else { until })
     }
 
     /// Ends the wait of replies for the tree, if there is one.

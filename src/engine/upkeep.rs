@@ -62,7 +62,7 @@ impl Engine {
         if std::mem::take(&mut self.upkeep.active) {
             self.pipeline.last_command_us = now_us;
         }
-        if self.pipeline.hold_until_us.is_some_and(|until| now_us >= until) {
+        if self.hold_end_us().is_some_and(|until| now_us >= until) {
             self.end_hold();
         }
         self.check_room();
@@ -83,7 +83,7 @@ impl Engine {
     pub fn sleep_us(&self) -> u64 {
         let pipeline = &self.pipeline;
         let mut until = self.upkeep.next_round_us;
-        if let Some(hold) = pipeline.hold_until_us {
+        if let Some(hold) = self.hold_end_us() {
             until = until.min(hold);
         }
         if !self.keys.backlog.is_written() && !pipeline.writing {
@@ -91,7 +91,7 @@ impl Engine {
         }
         if let Some(next_ms) = self.keys.expiry.next_ms() {
             let wait_ms = next_ms.saturating_sub(self.server.now_ms);
-            until = until.min(pipeline.now_us + wait_ms.max(1) * 1000);
+            until = until.min(pipeline.now_us + (wait_ms + 1) * 1000);
         }
         until.saturating_sub(pipeline.now_us)
     }

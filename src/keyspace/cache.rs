@@ -115,11 +115,6 @@ impl Cache {
         self.table.len()
     }
 
-    /// Whether there is no slot.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// All slots.
     pub fn iter(&self) -> impl Iterator<Item = &Slot> {
         self.slots.iter().flatten()

@@ -18,6 +18,11 @@ pub fn minute(ms: u64) -> u64 {
     ms / 60_000
 }
 
+/// Whether a deadline is past: as in Redis, a key is there in the millisecond of its deadline.
+pub fn is_past(deadline_ms: u64, now_ms: u64) -> bool {
+    deadline_ms < now_ms
+}
+
 /// Near deadlines.
 #[derive(Debug, Default)]
 pub struct Expiry {
@@ -35,7 +40,7 @@ impl Expiry {
     /// Takes out the next name whose time has come.
     pub fn pop_due(&mut self, now_ms: u64) -> Option<(Db, Key)> {
         let (ms, _, _) = self.near.first()?;
-        if *ms > now_ms {
+        if !is_past(*ms, now_ms) {
             return None;
         }
         self.near.pop_first().map(|(_, db, key)| (db, key))
@@ -50,7 +55,7 @@ impl Expiry {
     pub fn due(&self, db: Db, now_ms: u64) -> impl Iterator<Item = &Key> {
         self.near
             .iter()
-            .take_while(move |(ms, _, _)| *ms <= now_ms)
+            .take_while(move |(ms, _, _)| is_past(*ms, now_ms))
             .filter(move |(_, of, _)| *of == db)
             .map(|(_, _, key)| key)
     }

@@ -135,7 +135,9 @@ impl Keyspace {
         let slot = cache.slot(index);
         self.shown = self.shown.max(slot.seq);
         let id = SlotId { db, index };
-        if slot.value.is_some() && slot.deadline.is_some_and(|deadline| deadline <= self.now_ms) {
+        if slot.value.is_some()
+            && slot.deadline.is_some_and(|deadline| expiry::is_past(deadline, self.now_ms))
+        {
             if !self.may_expire {
                 return Ok(SlotId { db, index: NOWHERE });
             }
@@ -359,7 +361,7 @@ impl Keyspace {
 
     /// Files the deadline of a key anew: its hint fell due and it is still there.
     pub fn refile(&mut self, id: SlotId) {
-        if let Some(ms) = self.deadline(id).filter(|ms| *ms > self.now_ms) {
+        if let Some(ms) = self.deadline(id).filter(|ms| !expiry::is_past(*ms, self.now_ms)) {
             self.file_deadline(id.db, self.key(id), ms);
         }
     }
@@ -579,7 +581,7 @@ impl Keyspace {
         due.filter(|key| {
             let cache = &self.caches[usize::from(db)];
             let deadline = cache.find(key).and_then(|index| cache.slot(index).deadline);
-            deadline.is_some_and(|deadline| deadline <= now_ms)
+            deadline.is_some_and(|deadline| expiry::is_past(deadline, now_ms))
         })
         .cloned()
         .collect()

@@ -87,7 +87,7 @@ impl Links {
     }
 
     /// Makes the inode for `stem` where there is none. Answers false where it cannot be made.
-    fn provide(&mut self, stem: &'static str) -> io::Result<bool> {
+    pub(super) fn provide(&mut self, stem: &'static str) -> io::Result<bool> {
         while !self.current.contains_key(stem) {
             let path = paths::shared(stem, self.next);
             self.next += 1;

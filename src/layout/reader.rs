@@ -179,16 +179,18 @@ impl TreeReader {
         }
         let start = seed % span.load(Ordering::Relaxed).max(1);
         let mut keys: Vec<Key> = Vec::new();
-        let mut take = |name: &[u8], _| {
-            if !keys.iter().any(|key| **key == *name) {
-                keys.push(Arc::from(name));
+        for begin in [start, 0] {
+            let mut from = Some(begin);
+            while let Some(position) = from.filter(|_| keys.len() < limit) {
+                let listed = self.keys(db, position, Some(limit), &mut |name, _| {
+                    if !keys.iter().any(|key| **key == *name) {
+                        keys.push(Arc::from(name));
+                    }
+                    keys.len() < limit
+                });
+                // A file system may refuse a position that it never gave out.
+                from = if begin == 0 { listed? } else { listed.unwrap_or(None) };
             }
-            keys.len() < limit
-        };
-        // A file system may refuse a position that it never gave out.
-        let went = self.keys(db, start, None, &mut take);
-        if !matches!(went, Ok(Some(_))) {
-            self.keys(db, 0, None, &mut take)?;
         }
         Ok(keys)
     }
@@ -200,12 +202,11 @@ impl TreeReader {
         let span = &self.spans[usize::from(db)];
         let mut known = span.load(Ordering::Relaxed).max(1);
         let first = self.batch(db, 0, 3, false)?;
-        if known > HASHED_POSITION_MIN || first.seen == 0 {
+        let &[one, two, _] = &first.nexts[..] else { return Ok(()) };
+        if known > HASHED_POSITION_MIN {
             return Ok(());
         }
-        if let [one, two, _] = first.nexts[..]
-            && one > two
-        {
+        if one > two {
             span.store(one + 2, Ordering::Relaxed);
             return Ok(());
         }

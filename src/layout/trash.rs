@@ -54,7 +54,10 @@ impl Trash {
                 return Err(error);
             }
             return match self.disk.stat(path, Wait::Yes) {
-                Ok(stat) => free(&*self.disk, path, stat.kind, &mut usize::MAX.clone()).map(|_| ()),
+                Ok(stat) => {
+                    let mut budget = usize::MAX;
+                    free(&*self.disk, path, stat.kind, &mut budget).map(|_| ())
+                }
                 Err(error) if is_absent(&error) => Ok(()),
                 Err(error) => Err(error),
             };

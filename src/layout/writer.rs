@@ -100,7 +100,9 @@ impl TreeWriter {
                 _ => absent(disk.remove_file(&path))?,
             }
         }
-        let links = Links::open(disk.clone())?;
+        let mut links = Links::open(disk.clone())?;
+        // Ahead of the first key, whose reply waits for its files.
+        links.provide(Type::String.name())?;
         disk.sync_dir(paths::DERIVED)?;
         disk.sync_dir("")?;
         let markers = Arc::new(Markers::find(&*disk)?);

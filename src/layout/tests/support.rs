@@ -145,7 +145,8 @@ fn walk(root: &Path, dir: &Path, dump: &mut Dump) {
     }
 }
 
-/// A real disk that stops, is full, refuses names or refuses links when it is told to.
+/// A real disk that stops, is full or refuses links when it is told to, and always refuses
+/// directories whose name ends in `!refused` (EOVERFLOW, as btrfs).
 pub struct Faulty {
     real: RealDisk,
     /// Changing calls until every one of them fails.
@@ -154,7 +155,7 @@ pub struct Faulty {
     pub calls: AtomicI64,
     /// No room for new files and directories.
     pub full: AtomicBool,
-    /// mkdir of a name that ends in `!refused` answers EOVERFLOW.
+    /// No file gets a second name.
     pub links_refused: AtomicBool,
 }
 
