@@ -196,7 +196,7 @@ fn get(cx: &mut Cx<'_, '_>) -> Result {
 /// Changes all of the parameters, or none.
 fn set(cx: &mut Cx<'_, '_>) -> Result {
     let args = cx.args.skip(2);
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return fail(SYNTAX);
     }
     let mut changes: Vec<(&Parameter, &[u8])> = Vec::new();

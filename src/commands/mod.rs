@@ -69,6 +69,15 @@ fn build_table() -> HashTable<&'static Command> {
     table
 }
 
+/// A command's full name: that of a subcommand with its container, as `client|list`. Costs a search.
+pub fn full_name(command: &'static Command) -> String {
+    let is_mine = |sub: &Command| std::ptr::eq(sub, command);
+    match all().find(|container| container.subcommands.iter().any(is_mine)) {
+        Some(container) => format!("{}|{}", container.name, command.name),
+        None => command.name.to_owned(),
+    }
+}
+
 /// The command that a whole request names, the subcommand where there is one: `None` where the
 /// command or the subcommand is unknown.
 pub fn resolve(name: &[u8], subcommand: Option<&[u8]>) -> Option<&'static Command> {
