@@ -69,7 +69,7 @@ fn build_table() -> HashTable<&'static Command> {
     table
 }
 
-/// A command's full name: that of a subcommand with its container, as `client|list`. Costs a search.
+/// A full name: that of a subcommand with its container, as `client|list`. Costs a search.
 pub fn full_name(command: &'static Command) -> String {
     let is_mine = |sub: &Command| std::ptr::eq(sub, command);
     match all().find(|container| container.subcommands.iter().any(is_mine)) {
