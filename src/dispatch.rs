@@ -61,6 +61,7 @@ pub fn execute(
 ) -> Ran {
     let mut reply = Reply::new(output, caller.protocol);
     let mark = reply.mark();
+    let looked_up = (ground.keys.figures.hits, ground.keys.figures.misses);
     let result = match admit(ground, caller, args) {
         Ok(command) => {
             note(ground, caller, |client| client.last_command = Some(command));
@@ -76,6 +77,8 @@ pub fn execute(
         Ok(()) => Ran::Done(shown),
         Err(Stop::Park(need)) => {
             reply.rewind(mark);
+            // It will look its keys up again.
+            (ground.keys.figures.hits, ground.keys.figures.misses) = looked_up;
             Ran::Parked(need)
         }
         Err(Stop::Error(error)) => {
@@ -185,14 +188,13 @@ fn unknown(args: Args<'_>) -> Error {
         if rest.len() >= REPEATED_BYTES_MAX {
             break;
         }
-        let shown = &arg[..arg.len().min(REPEATED_BYTES_MAX - rest.len())];
+        let shown = commands::quotable(arg, REPEATED_BYTES_MAX - rest.len());
         rest.push(b'\'');
         rest.extend_from_slice(shown);
         rest.extend_from_slice(b"' ");
     }
-    let name = args.get(0);
     let mut text = b"ERR unknown command '".to_vec();
-    text.extend_from_slice(&name[..name.len().min(REPEATED_BYTES_MAX)]);
+    text.extend_from_slice(commands::quotable(args.get(0), REPEATED_BYTES_MAX));
     text.extend_from_slice(b"', with args beginning with: ");
     text.extend_from_slice(&rest);
     Error::new(text)

@@ -9,7 +9,7 @@ pub mod client;
 pub mod server;
 pub mod table;
 
-pub use crate::keyspace::{Error, Grant, Keyspace, Need, SlotId, Stop};
+pub use crate::keyspace::{Error, Grant, Keyspace, Need, SlotId, Stop, Use};
 pub use crate::layout::op::{Content, Db, Key};
 pub use crate::layout::reader::What;
 pub use crate::resp::Args;
@@ -64,6 +64,11 @@ impl Cx<'_, '_> {
     /// Opens a key of the client's database with its value.
     pub fn value(&mut self, key: &[u8]) -> Result<SlotId> {
         self.keys.open(self.db, key, What::Value)
+    }
+
+    /// Opens a key of the client's database with its value, to read it.
+    pub fn read(&mut self, key: &[u8]) -> Result<SlotId> {
+        self.keys.open_as(self.db, key, What::Value, Use::Read)
     }
 
     /// Opens a key of the client's database: only whether it is there, its type and deadline.

@@ -2,7 +2,7 @@
 
 use super::{integer, is, quoting};
 use crate::command::table::{FAST, KEY1, READ, WRITE, row};
-use crate::command::{Command, Cx, Done, Error, Result, SlotId, Stop, What, fail};
+use crate::command::{Command, Cx, Done, Error, Result, Stop, Use, What, fail};
 
 const SECONDS: &str = "key seconds [NX | XX | GT | LT]";
 const MILLISECONDS: &str = "key milliseconds [NX | XX | GT | LT]";
@@ -164,7 +164,7 @@ fn pexpiretime(cx: &mut Cx<'_, '_>) -> Result {
 /// Replies with what `show` makes of the deadline and the present time: -1 where there is no
 /// deadline, -2 where there is no key.
 fn show_deadline(cx: &mut Cx<'_, '_>, show: impl FnOnce(u64, u64) -> u64) -> Result {
-    let slot: SlotId = cx.keys.open(cx.db, cx.args.get(1), What::Meta)?;
+    let slot = cx.keys.open_as(cx.db, cx.args.get(1), What::Meta, Use::Look)?;
     let shown = match (cx.keys.kind(slot), cx.keys.deadline(slot)) {
         (None, _) => -2,
         (Some(_), None) => -1,

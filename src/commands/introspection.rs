@@ -298,10 +298,7 @@ fn list(cx: &mut Cx<'_, '_>) -> Result {
             names.push(name);
         }
     }
-    match args.is_empty() {
-        true => cx.reply.set(names.len()),
-        false => cx.reply.array(names.len()),
-    }
+    cx.reply.array(names.len());
     for name in names {
         cx.reply.bulk(name.as_bytes());
     }

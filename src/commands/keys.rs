@@ -6,7 +6,7 @@ use super::{container, database, help, integer, is};
 use crate::command::table::{
     DENYOOM, FAST, FREES, KEY1, KEY2, KEYS, KEYS2, LOADING, NO_KEY, READ, STALE, WRITE, row,
 };
-use crate::command::{Command, Cx, Db, Done, NO_SUCH_KEY, Result, SYNTAX, SlotId, What, fail};
+use crate::command::{Command, Cx, Db, Done, NO_SUCH_KEY, Result, SYNTAX, SlotId, Use, What, fail};
 use crate::layout::op::DATABASES;
 
 const SUM: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
@@ -28,7 +28,7 @@ pub const COMMANDS: &[Command] = &[
         .doc("generic", "1.0.0", "Counts how many of the keys are there.")
         .access(&["RO"])
         .tips(SUM),
-    row("touch", -2, KEYS, READ.and(FAST), exists, "key [key ...]")
+    row("touch", -2, KEYS, READ.and(FAST), touch, "key [key ...]")
         .doc("generic", "3.2.1", "Counts how many of the keys are there and marks them as used.")
         .access(&["RO"])
         .tips(SUM),
@@ -93,7 +93,7 @@ const SHARED_END: i64 = 10_000;
 
 /// Replies with the number of keys that were removed.
 fn del(cx: &mut Cx<'_, '_>) -> Result {
-    let slots = cx.keys.open_all(cx.db, cx.args.skip(1).iter(), What::Meta)?;
+    let slots = cx.keys.open_all(cx.db, cx.args.skip(1).iter(), What::Meta, Use::Change)?;
     let removed = slots.into_iter().filter(|slot| cx.keys.remove(*slot)).count();
     cx.reply.count(removed);
     Ok(Done)
@@ -101,14 +101,23 @@ fn del(cx: &mut Cx<'_, '_>) -> Result {
 
 /// Replies with the number of keys that are there; one named twice counts twice.
 fn exists(cx: &mut Cx<'_, '_>) -> Result {
-    let slots = cx.keys.open_all(cx.db, cx.args.skip(1).iter(), What::Meta)?;
+    count_present(cx, Use::Look)
+}
+
+/// As EXISTS; that somebody asked counts as use.
+fn touch(cx: &mut Cx<'_, '_>) -> Result {
+    count_present(cx, Use::Read)
+}
+
+fn count_present(cx: &mut Cx<'_, '_>, by: Use) -> Result {
+    let slots = cx.keys.open_all(cx.db, cx.args.skip(1).iter(), What::Meta, by)?;
     let present = slots.into_iter().filter(|slot| cx.keys.kind(*slot).is_some()).count();
     cx.reply.count(present);
     Ok(Done)
 }
 
 fn type_of(cx: &mut Cx<'_, '_>) -> Result {
-    let slot = cx.keys.open(cx.db, cx.args.get(1), What::Meta)?;
+    let slot = cx.keys.open_as(cx.db, cx.args.get(1), What::Meta, Use::Look)?;
     cx.reply.simple(cx.keys.kind(slot).map_or("none", |kind| kind.name()));
     Ok(Done)
 }
@@ -136,7 +145,7 @@ fn rename_unless(cx: &mut Cx<'_, '_>, refuse: impl FnOnce(bool) -> bool) -> Resu
             None => fail(NO_SUCH_KEY),
         };
     }
-    let Some((from, to)) = open_both(cx, (cx.db, old), (cx.db, new))? else {
+    let Some((from, to)) = open_both(cx, (cx.db, old), (cx.db, new), Use::Change)? else {
         return fail(NO_SUCH_KEY);
     };
     if refuse(cx.keys.kind(to).is_some()) {
@@ -152,8 +161,9 @@ fn open_both(
     cx: &mut Cx<'_, '_>,
     from: (Db, &[u8]),
     to: (Db, &[u8]),
+    by: Use,
 ) -> Result<Option<(SlotId, SlotId)>> {
-    let source = cx.keys.open(from.0, from.1, What::Value);
+    let source = cx.keys.open_as(from.0, from.1, What::Value, by);
     let target = cx.keys.open(to.0, to.1, What::Meta);
     let (source, target) = (source?, target?); // Both are read before the command runs again.
     Ok(cx.keys.kind(source).map(|_| (source, target)))
@@ -173,41 +183,45 @@ fn copy(cx: &mut Cx<'_, '_>) -> Result {
             return fail(SYNTAX);
         }
     }
-    carry(cx, source, (db, target), replace, |_, _| {})
+    let copied = carry(cx, source, (db, target), replace, Use::Read)?;
+    cx.reply.int(i64::from(copied.is_some()));
+    Ok(Done)
 }
 
 /// Replies whether the key was moved.
 fn move_to(cx: &mut Cx<'_, '_>) -> Result {
     let (key, db) = (cx.args.get(1), database(cx.args.get(2))?);
-    carry(cx, key, (db, key), false, |cx, from| {
-        cx.keys.remove(from);
-    })
+    let copied = carry(cx, key, (db, key), false, Use::Change)?;
+    if let Some(source) = copied {
+        cx.keys.remove(source);
+    }
+    cx.reply.int(i64::from(copied.is_some()));
+    Ok(Done)
 }
 
-/// Copies a key to another place and does `then` with the source. Replies whether it did.
+/// Copies a key to another place. Answers the source, or `None` where it is absent or its copy
+/// would replace a key.
 fn carry(
     cx: &mut Cx<'_, '_>,
     source: &[u8],
     target: (Db, &[u8]),
     replace: bool,
-    then: impl FnOnce(&mut Cx<'_, '_>, SlotId),
-) -> Result {
+    by: Use,
+) -> Result<Option<SlotId>> {
     if target == (cx.db, source) {
         return fail("ERR source and destination objects are the same");
     }
-    let slots = open_both(cx, (cx.db, source), target)?;
+    let slots = open_both(cx, (cx.db, source), target, by)?;
     let slots = slots.filter(|(_, to)| replace || cx.keys.kind(*to).is_none());
     if let Some((from, to)) = slots {
         cx.keys.copy(from, to);
-        then(cx, from);
     }
-    cx.reply.int(i64::from(slots.is_some()));
-    Ok(Done)
+    Ok(slots.map(|(from, _)| from))
 }
 
 /// Opens the key behind the subcommand. Where it is absent, replies with nothing.
 fn object(cx: &mut Cx<'_, '_>, what: What) -> Result<Option<SlotId>> {
-    let slot = cx.keys.open(cx.db, cx.args.get(2), what)?;
+    let slot = cx.keys.open_as(cx.db, cx.args.get(2), what, Use::Look)?;
     if cx.keys.kind(slot).is_none() {
         cx.reply.null();
         return Ok(None);

@@ -23,8 +23,8 @@ mod set_options;
 pub mod strings;
 pub mod tree;
 
-/// The rows of all families.
-const FAMILIES: &[&[Command]] = &[
+/// The rows of all families. A static: a row has one address, by which it is told from others.
+static FAMILIES: &[&[Command]] = &[
     strings::COMMANDS,
     keys::COMMANDS,
     expire::COMMANDS,
@@ -123,9 +123,16 @@ fn database(arg: &[u8]) -> Result<Db> {
     }
 }
 
+/// What an error repeats of what a client sent: as in Redis, at most so many bytes, and nothing
+/// from a NUL on.
+pub fn quotable(sent: &[u8], bytes_max: usize) -> &[u8] {
+    let sent = &sent[..sent.len().min(bytes_max)];
+    sent.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
 /// An error that quotes what a client sent between two texts.
 fn quoting<T>(before: &str, quoted: &[u8], after: &str) -> Result<T> {
-    let quoted = &quoted[..quoted.len().min(QUOTED_BYTES_MAX)];
+    let quoted = quotable(quoted, QUOTED_BYTES_MAX);
     Err(Stop::Error(Error::new([before.as_bytes(), quoted, after.as_bytes()].concat())))
 }
 

@@ -78,7 +78,9 @@ impl<'a> Options<'a> {
     }
 
     fn admit(&self, name: &[u8], kind: Type) -> bool {
-        self.pattern.is_none_or(|pattern| matches(pattern, name, Case::Sensitive))
+        // As in Redis, this pattern alone matches the empty name too.
+        let pattern = self.pattern.filter(|pattern| *pattern != b"*");
+        pattern.is_none_or(|pattern| matches(pattern, name, Case::Sensitive))
             && self.kind.is_none_or(|word| is(word, kind.name()))
     }
 }

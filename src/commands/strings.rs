@@ -11,8 +11,9 @@ use crate::base::number::{Digits, parse_i64};
 use crate::command::table::{DENYOOM, FAST, Flags, KEY1, KEYS, KEYS2, PAIRS, READ, WRITE, row};
 use crate::command::{
     Command, Content, Cx, Done, Keyspace, NOT_A_FLOAT, NOT_AN_INTEGER, OFFSET, Result, SYNTAX,
-    SlotId, TOO_LONG, What, content, fail,
+    SlotId, TOO_LONG, Use, What, content, fail,
 };
+use crate::value::Form;
 use std::ops::RangeInclusive;
 
 /// Redis' answer to a sum that is no 64-bit integer.
@@ -119,7 +120,7 @@ pub const COMMANDS: &[Command] = &[
 
 /// Replies with the string, or nothing.
 fn get(cx: &mut Cx<'_, '_>) -> Result {
-    let slot = cx.value(cx.args.get(1))?;
+    let slot = cx.read(cx.args.get(1))?;
     let string = cx.keys.string(slot)?;
     cx.reply.bulk_or_null(bytes(string));
     Ok(Done)
@@ -130,7 +131,7 @@ fn set(cx: &mut Cx<'_, '_>) -> Result {
     let (key, value) = (cx.args.get(1), cx.args.get(2));
     let options = Options::parse(cx.args.skip(3), Of::Set)?;
     let lifetime = options.lifetime(cx.keys.now_ms)?;
-    let slot = if options.get { cx.value(key)? } else { cx.meta(key)? };
+    let slot = if options.get { cx.read(key)? } else { cx.meta(key)? };
 
     if options.get {
         let before = cx.keys.string(slot)?;
@@ -184,7 +185,7 @@ fn set_for(cx: &mut Cx<'_, '_>, unit: Unit, command: &str) -> Result {
 
 /// Replies with the string before, or nothing.
 fn getset(cx: &mut Cx<'_, '_>) -> Result {
-    let slot = cx.value(cx.args.get(1))?;
+    let slot = cx.read(cx.args.get(1))?;
     let before = cx.keys.string(slot)?;
     cx.reply.bulk_or_null(bytes(before));
     cx.keys.set_string(slot, content(cx.args.get(2)));
@@ -193,7 +194,7 @@ fn getset(cx: &mut Cx<'_, '_>) -> Result {
 
 /// Replies with the string, or nothing.
 fn getdel(cx: &mut Cx<'_, '_>) -> Result {
-    let slot = cx.value(cx.args.get(1))?;
+    let slot = cx.read(cx.args.get(1))?;
     let before = cx.keys.string(slot)?;
     cx.reply.bulk_or_null(bytes(before));
     cx.keys.remove(slot);
@@ -203,7 +204,7 @@ fn getdel(cx: &mut Cx<'_, '_>) -> Result {
 /// Replies with the string, or nothing. Of an absent key the time is not even looked at.
 fn getex(cx: &mut Cx<'_, '_>) -> Result {
     let options = Options::parse(cx.args.skip(2), Of::GetEx)?;
-    let slot = cx.value(cx.args.get(1))?;
+    let slot = cx.read(cx.args.get(1))?;
     let Some(string) = cx.keys.string(slot)? else {
         cx.reply.null();
         return Ok(Done);
@@ -216,7 +217,7 @@ fn getex(cx: &mut Cx<'_, '_>) -> Result {
 
 /// Replies with a string or nothing for each key; what is no string is nothing.
 fn mget(cx: &mut Cx<'_, '_>) -> Result {
-    let slots = cx.keys.open_all(cx.db, cx.args.skip(1).iter(), What::Value)?;
+    let slots = cx.keys.open_all(cx.db, cx.args.skip(1).iter(), What::Value, Use::Read)?;
     cx.reply.array(slots.len());
     for slot in slots {
         let string = cx.keys.string(slot).unwrap_or(None);
@@ -249,7 +250,7 @@ fn open_pairs(cx: &mut Cx<'_, '_>, odd: &'static str) -> Result<Vec<SlotId>> {
     if cx.args.len().is_multiple_of(2) {
         return fail(odd);
     }
-    cx.keys.open_all(cx.db, cx.args.skip(1).iter().step_by(2), What::Meta)
+    cx.keys.open_all(cx.db, cx.args.skip(1).iter().step_by(2), What::Meta, Use::Change)
 }
 
 fn set_pairs(cx: &mut Cx<'_, '_>, slots: &[SlotId]) {
@@ -303,6 +304,7 @@ fn incrbyfloat(cx: &mut Cx<'_, '_>) -> Result {
     let text = sum.format().into_bytes();
     cx.reply.bulk(&text);
     cx.keys.put_string(slot, Content::new(text));
+    cx.keys.keep_as(slot, Form::Text);
     Ok(Done)
 }
 
@@ -316,7 +318,7 @@ fn append(cx: &mut Cx<'_, '_>) -> Result {
     }
     match before {
         Some(len) if !data.is_empty() => cx.keys.patch_string(slot, len as u64, content(data)),
-        Some(_) => {}
+        Some(_) => cx.keys.keep_as(slot, Form::Raw),
         None => cx.keys.put_string(slot, content(data)),
     }
     cx.reply.count(before.unwrap_or(0) + data.len());
@@ -325,7 +327,7 @@ fn append(cx: &mut Cx<'_, '_>) -> Result {
 
 /// Replies with the length in bytes, 0 for an absent key.
 fn strlen(cx: &mut Cx<'_, '_>) -> Result {
-    let slot = cx.value(cx.args.get(1))?;
+    let slot = cx.read(cx.args.get(1))?;
     let len = cx.keys.string(slot)?.map_or(0, |string| string.len());
     cx.reply.count(len);
     Ok(Done)
@@ -355,7 +357,7 @@ fn setrange(cx: &mut Cx<'_, '_>) -> Result {
 /// Replies with the bytes from one position to another, both included.
 fn getrange(cx: &mut Cx<'_, '_>) -> Result {
     let (start, end) = (integer(cx.args.get(2))?, integer(cx.args.get(3))?);
-    let slot = cx.value(cx.args.get(1))?;
+    let slot = cx.read(cx.args.get(1))?;
     let string = bytes(cx.keys.string(slot)?).unwrap_or_default();
     cx.reply.bulk(range(start, end, string.len()).map_or(&[][..], |range| &string[range]));
     Ok(Done)
@@ -375,7 +377,7 @@ fn range(start: i64, end: i64, len: usize) -> Option<RangeInclusive<usize>> {
 /// Replies with the subsequence, with LEN its length, with IDX the stretches it is made of.
 fn lcs(cx: &mut Cx<'_, '_>) -> Result {
     let args = cx.args;
-    let slots = cx.keys.open_all(cx.db, args.skip(1).iter().take(2), What::Value)?;
+    let slots = cx.keys.open_all(cx.db, args.skip(1).iter().take(2), What::Value, Use::Read)?;
     let (Ok(a), Ok(b)) = (cx.keys.string(slots[0]), cx.keys.string(slots[1])) else {
         return fail(LCS_TYPE);
     };

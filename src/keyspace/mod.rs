@@ -17,7 +17,7 @@ use crate::backlog::{Backlog, Layer, Said, patched};
 use crate::disk::Wait;
 use crate::layout::op::{Content, DATABASES, Db, Key, Op, Part, Seq, Type};
 use crate::layout::reader::{Loaded, TreeReader, What};
-use crate::value::{StringValue, Value};
+use crate::value::{Form, StringValue, Value};
 use cache::{Cache, Slot};
 use expiry::Expiry;
 use filter::Filter;
@@ -41,6 +41,17 @@ pub struct SlotId {
     index: u32,
 }
 
+/// What a key is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// To change it: INFO counts no look-up.
+    Change,
+    /// To read it.
+    Read,
+    /// To tell something about it, which does not count as its use.
+    Look,
+}
+
 /// The slot of a key that counts as absent though something is left of it.
 const NOWHERE: u32 = u32::MAX;
 
@@ -58,9 +69,9 @@ pub struct Miss {
 /// Figures since the start, for INFO.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
-    /// Look-ups that found a key.
+    /// Look-ups to read that found a key.
     pub hits: u64,
-    /// Look-ups that found none.
+    /// Look-ups to read that found none.
     pub misses: u64,
     /// Keys removed because their time had come.
     pub expired: u64,
@@ -130,13 +141,30 @@ impl Keyspace {
     /// Stops with [`Need::Loads`] where a helper has to read first, and with an error where the
     /// tree cannot be read: never is a key absent because it could not be read.
     pub fn open(&mut self, db: Db, key: &[u8], what: What) -> Result<SlotId, Stop> {
+        self.open_as(db, key, what, Use::Change)
+    }
+
+    /// As [`Keyspace::open`], and says what the key is opened for.
+    pub fn open_as(&mut self, db: Db, key: &[u8], what: What, by: Use) -> Result<SlotId, Stop> {
+        let slot = self.find(db, key, what, by)?;
+        if by != Use::Change {
+            let found = self.kind(slot).is_some();
+            self.figures.hits += u64::from(found);
+            self.figures.misses += u64::from(!found);
+        }
+        Ok(slot)
+    }
+
+    fn find(&mut self, db: Db, key: &[u8], what: What, by: Use) -> Result<SlotId, Stop> {
         let index = match self.caches[usize::from(db)].find(key) {
             Some(index) if self.is_loaded(db, index, what) => index,
             _ => self.bring(db, key, what)?,
         };
         let now_s = (self.now_ms / 1000) as u32;
         let cache = &mut self.caches[usize::from(db)];
-        cache.touch(index, now_s);
+        if by != Use::Look {
+            cache.touch(index, now_s);
+        }
         let slot = cache.slot(index);
         self.shown = self.shown.max(slot.seq);
         let id = SlotId { db, index };
@@ -176,11 +204,12 @@ impl Keyspace {
         db: Db,
         keys: impl Iterator<Item = &'k [u8]>,
         what: What,
+        by: Use,
     ) -> Result<Vec<SlotId>, Stop> {
         let mut slots = Vec::with_capacity(keys.size_hint().0);
         let mut missing = false;
         for key in keys {
-            match self.open(db, key, what) {
+            match self.open_as(db, key, what, by) {
                 Ok(slot) => slots.push(slot),
                 Err(Stop::Park(Need::Loads)) => missing = true,
                 Err(error) => return Err(error),
@@ -280,7 +309,11 @@ impl Keyspace {
                 });
                 index
             }
-            None => cache.insert(key.into(), value, deadline, seq),
+            None => {
+                let index = cache.insert(key.into(), value, deadline, seq);
+                cache.touch(index, (self.now_ms / 1000) as u32);
+                index
+            }
         }
     }
 
@@ -349,6 +382,15 @@ impl Keyspace {
     pub fn set_string(&mut self, id: SlotId, content: Content) {
         self.put_string(id, content);
         self.set_deadline(id, None);
+    }
+
+    /// Notes that Redis would keep the string at a key in this form; it stays so until it is put.
+    pub fn keep_as(&mut self, id: SlotId, form: Form) {
+        self.caches[usize::from(id.db)].change(id.index, |slot| {
+            if let Some(Value::String(string)) = &mut slot.value {
+                string.keep_as(form);
+            }
+        });
     }
 
     /// Writes `data` at `offset` of the string at a key: APPEND and SETRANGE.

@@ -7,7 +7,7 @@
 pub mod string;
 
 use crate::layout::op::Type;
-pub use string::StringValue;
+pub use string::{Form, StringValue};
 
 /// A value of any type, whole or in part.
 #[derive(Clone, Debug)]

@@ -112,7 +112,7 @@ class Maker:
             changed[at], changed[other] = changed[other], changed[at]
         elif len(changed) > 1:
             changed[at] = self.pick(GARBAGE)
-        return args if soon(changed) else changed
+        return args if soon(changed) or half_hello(changed) else changed
 
 
 def soon(args):
@@ -120,6 +120,12 @@ def soon(args):
     if args[0].upper() not in (b"SET", b"GETEX", b"SETEX", b"PSETEX", b"EXPIRE", b"PEXPIRE"):
         return False
     return any(arg.isdigit() and 0 < int(arg) < DISTANT for arg in args[1:])
+
+
+def half_hello(args):
+    """Whether this is a HELLO with a name that fails behind it: 7.0 sets the name, 7.2 does not."""
+    words = [arg.upper() for arg in args]
+    return words[0] == b"HELLO" and b"SETNAME" in words and len(args) != 4
 
 
 def set_options(m):
