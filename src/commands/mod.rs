@@ -41,7 +41,7 @@ static FAMILIES: &[&[Command]] = &[
 /// Longest name that a command may have.
 const NAME_BYTES_MAX: usize = 32;
 
-/// What quotes of a client's words in an error are cut to, as in Redis.
+/// What the name of an unknown subcommand is cut to, as in Redis.
 const QUOTED_BYTES_MAX: usize = 128;
 
 /// All commands, containers once; their subcommands are in their rows.
@@ -92,7 +92,7 @@ pub fn resolve(name: &[u8], subcommand: Option<&[u8]>) -> Option<&'static Comman
 /// subcommand, or an unknown one.
 fn container(cx: &mut Cx<'_, '_>) -> Result {
     let name = String::from_utf8_lossy(cx.arg(0)).to_ascii_uppercase();
-    let word = cx.args.try_get(1).unwrap_or_default();
+    let word = quotable(cx.args.try_get(1).unwrap_or_default(), QUOTED_BYTES_MAX);
     quoting("ERR unknown subcommand '", word, &format!("'. Try {name} HELP."))
 }
 
@@ -132,7 +132,7 @@ pub fn quotable(sent: &[u8], bytes_max: usize) -> &[u8] {
 
 /// An error that quotes what a client sent between two texts.
 fn quoting<T>(before: &str, quoted: &[u8], after: &str) -> Result<T> {
-    let quoted = quotable(quoted, QUOTED_BYTES_MAX);
+    let quoted = quotable(quoted, usize::MAX);
     Err(Stop::Error(Error::new([before.as_bytes(), quoted, after.as_bytes()].concat())))
 }
 
