@@ -105,6 +105,9 @@ fn run(
     grant: Option<Grant>,
     reply: Reply<'_>,
 ) -> Result<(), Stop> {
+    // A write runs only within the bound, so that an expired key in its way can be removed.
+    let bound = ground.server.config.backlog_bytes as usize;
+    ground.keys.may_expire = ground.keys.backlog.bytes() <= bound;
     let mut cx = Cx {
         args,
         keys: ground.keys,

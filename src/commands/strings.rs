@@ -218,6 +218,9 @@ fn getex(cx: &mut Cx<'_, '_>) -> Result {
 /// Replies with a string or nothing for each key; what is no string is nothing.
 fn mget(cx: &mut Cx<'_, '_>) -> Result {
     let slots = cx.keys.open_all(cx.db, cx.args.skip(1).iter(), What::Value, Use::Read)?;
+    let lengths =
+        slots.iter().map(|slot| cx.keys.string(*slot).ok().flatten().map_or(0, |s| s.len()));
+    cx.admit_reply(lengths.sum())?;
     cx.reply.array(slots.len());
     for slot in slots {
         let string = cx.keys.string(slot).unwrap_or(None);

@@ -279,7 +279,8 @@ impl Engine {
         match listing {
             Listing::Names(id, db, pattern) => {
                 let overlay = self.keys.overlay(db);
-                self.post(Job::Names(id, db, pattern, overlay));
+                let bytes_max = self.server.config.reply_bytes;
+                self.post(Job::Names { id, db, pattern, overlay, bytes_max });
             }
             Listing::Count(db) => {
                 self.keys.sizes.begin_count(db);
@@ -384,7 +385,6 @@ impl Engine {
                 }
             }
         }
-        self.keys.may_expire = bytes < bound;
     }
 
     /// Whether a group waits to be handed to the journal.
