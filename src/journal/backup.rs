@@ -13,6 +13,7 @@
 //! folder `journal/` of the live server. In the folder with that device and inode it is what a
 //! crashed server left behind; anywhere else the folder is a copy, and replay starts at `first`.
 
+use super::segments::make;
 use super::{Error, FOLDER, MAKING};
 use crate::disk::{Disk, Wait};
 use crate::layout::op::Seq;
@@ -57,10 +58,9 @@ pub fn write(disk: &dyn Disk, id: &str, first: Seq) -> Result<(), Error> {
     assert!(!id.contains('\n'), "the id of a backup is one line");
     let (device, inode) = identity(disk)?;
     let text = format!("id {id}\nfirst {first}\ndevice {device}\ninode {inode}\n");
-    disk.create(MAKING, text.as_bytes())
-        .and_then(|()| disk.sync_file(MAKING))
-        .and_then(|()| disk.rename(MAKING, PATH))
-        .map_err(|error| Error::disk(PATH, error))
+    make(disk, PATH, text.len() as u64, || {
+        disk.create(MAKING, text.as_bytes()).and_then(|()| disk.sync_file(MAKING))
+    })
 }
 
 /// Removes the file; the next sync of the folder makes it last.

@@ -17,6 +17,7 @@
 //! Nothing here knows what is done with segments before a checkpoint, or when the tree is synced.
 
 use super::frame::{read_u32, read_u64};
+use super::segments::make;
 use super::{Error, MAKING};
 use crate::base::variant::{Step, step};
 use crate::disk::{Disk, File, Wait};
@@ -67,10 +68,9 @@ pub fn create(disk: &dyn Disk, checkpoint: &Checkpoint) -> Result<(), Error> {
     let mut content = [0; 2 * SECTOR_BYTES];
     let at = place(checkpoint) as usize;
     content[at..at + SECTOR_BYTES].copy_from_slice(&encode(checkpoint));
-    disk.create(MAKING, &content)
-        .and_then(|()| disk.sync_file(MAKING))
-        .and_then(|()| disk.rename(MAKING, PATH))
-        .map_err(|error| Error::disk(PATH, error))
+    make(disk, PATH, content.len() as u64, || {
+        disk.create(MAKING, &content).and_then(|()| disk.sync_file(MAKING))
+    })
 }
 
 /// Writes checkpoints into the file.

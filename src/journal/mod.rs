@@ -217,9 +217,9 @@ pub enum Error {
         /// What the disk said.
         error: io::Error,
     },
-    /// No room for one more segment; nothing changed. `bytes` is what was to be made.
+    /// No room for one more file; nothing changed.
     Full {
-        /// Size of the segment there is no room for.
+        /// Size of the file, mostly a segment, that there is no room for.
         bytes: u64,
     },
     /// The journal holds what it should not, or lacks what was durable. Nothing changed.
@@ -249,7 +249,7 @@ impl fmt::Display for Error {
         match self {
             Error::Disk { path, error } => write!(f, "journal: {path}: {error}"),
             Error::Full { bytes } => {
-                write!(f, "journal: no room for a segment of {bytes} bytes; free some space")
+                write!(f, "journal: no room for a file of {bytes} bytes; free some space")
             }
             Error::Corrupt { file, offset, what, durable_claim } => {
                 write!(f, "journal is damaged: {file} at offset {offset}: {what}")?;

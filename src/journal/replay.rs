@@ -78,8 +78,10 @@ pub fn replay(
             break;
         }
         let bytes = load(disk, live.id)?;
-        let stop = walk.segment(live, &bytes, visit)?;
-        end = stop.map(|(at, why)| (live.id, at, why));
+        let expected = walk.next;
+        let stop = walk.segment(live, &bytes, visit)?.map(|(at, why)| (live.id, at, why));
+        // Where a segment brings nothing new, the place to name is the one before it.
+        end = if walk.next == expected { stop.and(end).or(stop) } else { stop };
     }
     if !step(Step::CloseChain) {
         walk.visit_open_chain(visit);

@@ -446,10 +446,15 @@ fn body_room(left: usize) -> usize {
     room - room % frame::ALIGN
 }
 
-/// Makes a zero-filled file whose name, once there, means that it is complete. The name is durable
-/// after the next sync of the folder.
-pub(super) fn make_zeroed(disk: &dyn Disk, path: &str, bytes: u64) -> Result<(), Error> {
-    let made = disk.create_zeroed(MAKING, bytes).and_then(|()| disk.rename(MAKING, path));
+/// Makes a file whose name, once there, means that it is complete: `fill` makes `journal/making`
+/// and syncs it. The name is durable after the next sync of the folder. `Full` leaves nothing.
+pub(super) fn make(
+    disk: &dyn Disk,
+    path: &str,
+    bytes: u64,
+    fill: impl FnOnce() -> io::Result<()>,
+) -> Result<(), Error> {
+    let made = fill().and_then(|()| disk.rename(MAKING, path));
     let Err(error) = made else { return Ok(()) };
     if error.kind() != io::ErrorKind::StorageFull {
         return Err(Error::disk(path, error));
@@ -458,6 +463,11 @@ pub(super) fn make_zeroed(disk: &dyn Disk, path: &str, bytes: u64) -> Result<(),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::disk(MAKING, error)),
         _ => Err(Error::Full { bytes }),
     }
+}
+
+/// The same for a file of zeros.
+pub(super) fn make_zeroed(disk: &dyn Disk, path: &str, bytes: u64) -> Result<(), Error> {
+    make(disk, path, bytes, || disk.create_zeroed(MAKING, bytes))
 }
 
 /// Makes the names in the folder durable.
