@@ -16,7 +16,8 @@
 
 use crate::base::variant::{Step, step};
 use crate::layout::op::{Change, Content, DATABASES, Db, Key, KeyChange, Op, Part, Seq};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, hash_map};
+use std::cell::{Ref, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -44,7 +45,7 @@ pub struct Entry {
     /// The newest one.
     pub newest: Seq,
     bytes: usize,
-    grows: bool,
+    makes_key: bool,
 }
 
 /// Ops coalesced by key.
@@ -56,7 +57,7 @@ pub struct Layer {
     /// Deadlines to be filed as expiry hints: minute, database, key.
     pub hints: Vec<(u64, Db, Key)>,
     bytes: usize,
-    growing: usize,
+    new_keys: usize,
     last: Seq,
 }
 
@@ -71,22 +72,21 @@ impl Layer {
     /// Records the op of batch `seq` over all that is here.
     pub fn record(&mut self, seq: Seq, op: Op) {
         self.last = self.last.max(seq);
-        let (db, key, part, change) = match op {
-            Op::AbsentDb(db) => return self.clear_db(db, seq),
-            Op::AbsentKey(db, key) => {
-                let change = KeyChange { cleared: true, parts: Vec::new() };
-                return self.lay(db, key, Entry::new(change, seq));
-            }
+        match op {
+            Op::AbsentDb(db) => self.clear_db(db, seq),
+            Op::AbsentKey(db, key) => self.change(db, key, seq, |entry| entry.clear(seq)),
             Op::Put(db, key, part, content) => {
-                (db, key, part, Change::Content { base: Some(content), patches: Vec::new() })
+                let change = Change::Content { base: Some(content), patches: Vec::new() };
+                self.change(db, key, seq, |entry| entry.change.lay(part, change));
             }
             Op::Patch(db, key, part, offset, data) => {
-                (db, key, part, Change::Content { base: None, patches: vec![(offset, data)] })
+                let change = Change::Content { base: None, patches: vec![(offset, data)] };
+                self.change(db, key, seq, |entry| entry.change.lay(part, change));
             }
-            Op::Absent(db, key, part) => (db, key, part, Change::Absent),
-        };
-        let change = KeyChange { cleared: false, parts: vec![(part, change)] };
-        self.lay(db, key, Entry::new(change, seq));
+            Op::Absent(db, key, part) => {
+                self.change(db, key, seq, |entry| entry.change.lay(part, Change::Absent));
+            }
+        }
     }
 
     /// Lays everything of `newer` over what is here.
@@ -113,31 +113,35 @@ impl Layer {
         if step(Step::RemovalFirst) {
             for entry in layer.keys.drain().map(|(_, entry)| entry) {
                 self.bytes -= entry.bytes;
-                self.growing -= usize::from(entry.grows);
+                self.new_keys -= usize::from(entry.makes_key);
             }
         }
     }
 
     fn lay(&mut self, db: Db, key: Key, newer: Entry) {
-        let keys = &mut self.dbs[usize::from(db)].keys;
-        match keys.get_mut(&key) {
-            None => {
-                self.order.push_back((newer.oldest, db, key.clone()));
-                let mut entry = newer;
-                entry.weigh(&key);
-                self.bytes += entry.bytes;
-                self.growing += usize::from(entry.grows);
-                keys.insert(key, entry);
+        self.change(db, key, newer.oldest, |entry| entry.lay(newer));
+    }
+
+    /// Changes the entry of a key, made where there is none, and weighs it anew.
+    fn change(&mut self, db: Db, key: Key, seq: Seq, change: impl FnOnce(&mut Entry)) {
+        let (entry, key) = match self.dbs[usize::from(db)].keys.entry(key) {
+            hash_map::Entry::Occupied(entry) => {
+                let key = entry.key().len();
+                (entry.into_mut(), key)
             }
-            Some(entry) => {
-                self.bytes -= entry.bytes;
-                self.growing -= usize::from(entry.grows);
-                entry.lay(newer);
-                entry.weigh(&key);
-                self.bytes += entry.bytes;
-                self.growing += usize::from(entry.grows);
+            hash_map::Entry::Vacant(entry) => {
+                let key = entry.key().clone();
+                self.order.push_back((seq, db, key.clone()));
+                (entry.insert(Entry { oldest: seq, ..Entry::default() }), key.len())
             }
-        }
+        };
+        self.bytes -= entry.bytes;
+        self.new_keys -= usize::from(entry.makes_key);
+        change(entry);
+        entry.newest = entry.newest.max(seq);
+        entry.weigh(key);
+        self.bytes += entry.bytes;
+        self.new_keys += usize::from(entry.makes_key);
     }
 
     /// Splits off the databases to clear and the oldest keys, up to about `bytes_max`.
@@ -172,7 +176,7 @@ impl Layer {
     fn hand_over(&mut self, taken: &mut Layer, db: Db, key: &Key) {
         let Some((key, entry)) = self.dbs[usize::from(db)].keys.remove_entry(key) else { return };
         self.bytes -= entry.bytes;
-        self.growing -= usize::from(entry.grows);
+        self.new_keys -= usize::from(entry.makes_key);
         taken.lay(db, key, entry);
     }
 
@@ -223,27 +227,29 @@ impl Layer {
 }
 
 impl Entry {
-    fn new(change: KeyChange, seq: Seq) -> Entry {
-        Entry { change, oldest: seq, newest: seq, bytes: 0, grows: false }
+    /// Removes everything: what was older is dropped, and this batch is the oldest.
+    fn clear(&mut self, seq: Seq) {
+        if step(Step::RemovalFirst) {
+            self.oldest = seq;
+            self.change.parts.clear();
+        }
+        self.change.cleared = true;
     }
 
     fn lay(&mut self, newer: Entry) {
         self.newest = newer.newest;
-        if newer.change.cleared && step(Step::RemovalFirst) {
-            self.oldest = newer.oldest;
-            self.change = newer.change;
-            return;
+        if newer.change.cleared {
+            self.clear(newer.oldest);
         }
         for (part, change) in newer.change.parts {
             self.change.lay(part, change);
         }
-        self.change.cleared |= newer.change.cleared;
     }
 
-    fn weigh(&mut self, key: &Key) {
+    fn weigh(&mut self, key_bytes: usize) {
         let parts = self.change.parts.iter().map(|(_, change)| change.bytes() + 48);
-        self.bytes = ENTRY_BYTES + key.len() + parts.sum::<usize>();
-        self.grows = !self.only_removes();
+        self.bytes = ENTRY_BYTES + key_bytes + parts.sum::<usize>();
+        self.makes_key = matches!(self.change.part(&Part::Type), Some(Change::Content { .. }));
     }
 
     fn only_removes(&self) -> bool {
@@ -320,11 +326,77 @@ pub fn patched(mut content: Content, patches: &[(u64, Content)]) -> Content {
     content
 }
 
+/// Ops that are not durable yet, in their order. Most of them are never looked for here, because
+/// the cache has what they made: they are indexed, as a layer, only when somebody does.
+#[derive(Default)]
+struct Log {
+    ops: Vec<(Seq, Op)>,
+    hints: Vec<(u64, Db, Key)>,
+    bytes: usize,
+    new_keys: usize,
+    index: RefCell<Index>,
+}
+
+/// The first `upto` ops of a log as a layer.
+#[derive(Default)]
+struct Index {
+    layer: Layer,
+    upto: usize,
+}
+
+impl Log {
+    fn push(&mut self, seq: Seq, op: Op) {
+        let (key, content) = match &op {
+            Op::AbsentDb(_) => (0, 0),
+            Op::AbsentKey(_, key) | Op::Absent(_, key, _) => (key.len(), 0),
+            Op::Put(_, key, part, content) => {
+                self.new_keys += usize::from(*part == Part::Type);
+                (key.len(), content.len())
+            }
+            Op::Patch(_, key, _, _, data) => (key.len(), data.len()),
+        };
+        self.bytes += ENTRY_BYTES + key + content;
+        self.ops.push((seq, op));
+    }
+
+    /// Adds everything of a newer log and empties that.
+    fn append(&mut self, newer: &mut Log) {
+        self.ops.append(&mut newer.ops);
+        self.hints.append(&mut newer.hints);
+        self.bytes += std::mem::take(&mut newer.bytes);
+        self.new_keys += std::mem::take(&mut newer.new_keys);
+        newer.index.take();
+    }
+
+    /// Records everything in a layer and empties the log.
+    fn drain_into(&mut self, layer: &mut Layer) {
+        for (seq, op) in self.ops.drain(..) {
+            layer.record(seq, op);
+        }
+        layer.hints.append(&mut self.hints);
+        self.bytes = 0;
+        self.new_keys = 0;
+        self.index.take();
+    }
+
+    /// The log as a layer.
+    fn layer(&self) -> Ref<'_, Layer> {
+        let mut index = self.index.borrow_mut();
+        let Index { layer, upto } = &mut *index;
+        for (seq, op) in &self.ops[*upto..] {
+            layer.record(*seq, op.clone());
+        }
+        *upto = self.ops.len();
+        drop(index);
+        Ref::map(self.index.borrow(), |index| &index.layer)
+    }
+}
+
 /// All layers, and the watermarks between them.
 #[derive(Default)]
 pub struct Backlog {
-    filling: Layer,
-    pending: Layer,
+    filling: Log,
+    pending: Log,
     durable: Layer,
     applying: Option<Arc<Layer>>,
     issued: Seq,
@@ -366,7 +438,7 @@ impl Backlog {
     pub fn record(&mut self, ops: impl Iterator<Item = Op>) -> Seq {
         self.issued += 1;
         for op in ops {
-            self.filling.record(self.issued, op);
+            self.filling.push(self.issued, op);
         }
         self.issued
     }
@@ -378,22 +450,16 @@ impl Backlog {
 
     /// The group goes to the journal: what was filling is pending.
     pub fn submit(&mut self) {
-        let filling = std::mem::take(&mut self.filling);
         if step(Step::WriterWaits) {
-            self.pending.merge(filling);
+            self.pending.append(&mut self.filling);
         } else {
-            self.durable.merge(filling);
+            self.filling.drain_into(&mut self.durable);
         }
     }
 
     /// The journal's sync returned: all pending batches, up to `seq`, are durable.
     pub fn synced(&mut self, seq: Seq) {
-        let pending = std::mem::take(&mut self.pending);
-        if self.durable.is_empty() {
-            self.durable = pending;
-        } else {
-            self.durable.merge(pending);
-        }
+        self.pending.drain_into(&mut self.durable);
         self.durable_seq = seq;
     }
 
@@ -454,7 +520,8 @@ impl Backlog {
 
     /// Bytes of everything here, about.
     pub fn bytes(&self) -> usize {
-        self.layers().map(|layer| layer.bytes).sum()
+        let layers = self.durable.bytes + self.applying().map_or(0, Layer::bytes);
+        self.filling.bytes + self.pending.bytes + layers
     }
 
     /// Bytes of what the writer could take now.
@@ -462,14 +529,15 @@ impl Backlog {
         self.durable.bytes
     }
 
-    /// How many keys may need new directories and files in the tree.
-    pub fn growing(&self) -> usize {
-        self.layers().map(|layer| layer.growing).sum()
+    /// How many keys may need new directories in the tree.
+    pub fn new_keys(&self) -> usize {
+        let layers = self.durable.new_keys + self.applying().map_or(0, |layer| layer.new_keys);
+        self.filling.new_keys + self.pending.new_keys + layers
     }
 
     /// Whether the tree has everything.
     pub fn is_empty(&self) -> bool {
-        self.layers().all(Layer::is_empty)
+        self.filling.ops.is_empty() && self.pending.ops.is_empty() && self.is_written()
     }
 
     /// Whether the writer has nothing to do.
@@ -487,20 +555,12 @@ impl Backlog {
         self.applying.as_deref()
     }
 
-    /// Whether a batch waits for the journal.
-    pub fn has_filling(&self) -> bool {
-        !self.filling.is_empty()
-    }
-
-    /// The layers, newest first.
-    fn layers(&self) -> impl Iterator<Item = &Layer> {
-        [&self.filling, &self.pending, &self.durable].into_iter().chain(self.applying.as_deref())
-    }
-
     /// What is said of a part here or in `kept`: layers applied while a load ran, newest first.
     pub fn says(&self, db: Db, key: &[u8], part: &Part, kept: &[Arc<Layer>]) -> Said {
         let mut newer: Vec<&(u64, Content)> = Vec::new();
-        for layer in self.layers().chain(kept.iter().map(|layer| &**layer)) {
+        let (filling, pending) = (self.filling.layer(), self.pending.layer());
+        let layers = [&*filling, &*pending, &self.durable].into_iter().chain(self.applying());
+        for layer in layers.chain(kept.iter().map(|layer| &**layer)) {
             match layer.says(db, key, part) {
                 None => {}
                 Some(Change::Absent) if newer.is_empty() => return Said::Absent,
@@ -518,8 +578,8 @@ impl Backlog {
 
     /// The newest batch of a key that is not durable yet, 0 where there is none.
     pub fn undurable_seq(&self, db: Db, key: &[u8]) -> Seq {
-        [&self.filling, &self.pending]
-            .into_iter()
+        [self.filling.layer(), self.pending.layer()]
+            .iter()
             .flat_map(|layer| {
                 let cleared = layer.dbs[usize::from(db)].cleared;
                 cleared.into_iter().chain(layer.entry(db, key).map(|entry| entry.newest))
@@ -533,7 +593,9 @@ impl Backlog {
     /// for nothing.
     pub fn names(&self, db: Db, mut visit: impl FnMut(&Key, bool)) -> bool {
         let mut seen: Vec<&DbLayer> = Vec::new();
-        for layer in self.layers().map(|layer| &layer.dbs[usize::from(db)]) {
+        let (filling, pending) = (self.filling.layer(), self.pending.layer());
+        let layers = [&*filling, &*pending, &self.durable].into_iter().chain(self.applying());
+        for layer in layers.map(|layer| &layer.dbs[usize::from(db)]) {
             for (key, entry) in &layer.keys {
                 if entry.says_existence() && !seen.iter().any(|newer| newer.speaks_of(key)) {
                     let present =

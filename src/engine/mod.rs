@@ -19,10 +19,11 @@ use crate::config::Fsync;
 use crate::disk::Disk;
 use crate::dispatch::{self, Caller, Ground, Ran};
 use crate::journal::Group;
+use crate::keyspace::WARM_MAX;
 use crate::keyspace::{Error, Grant, Keyspace, Miss, Need};
 use crate::lanes::{Job, Lane};
 use crate::layout::op::{Db, Key, Seq};
-use crate::resp::{Limits, Parsed};
+use crate::resp::{Limits, Parsed, glance};
 use crate::session::{Parked, Session};
 use hashbrown::HashMap;
 use pipeline::{Listing, Pipeline};
@@ -132,7 +133,15 @@ impl Engine {
             client.active_ms = self.server.now_ms;
         }
         let gated = session.is_gated();
-        while session.parked.is_none() && self.run_one(id, &mut session) {}
+        let mut warm_until = 0;
+        while session.parked.is_none() {
+            if session.at >= warm_until {
+                warm_until = self.warm(id, &session);
+            }
+            if !self.run_one(id, &mut session) {
+                break;
+            }
+        }
         if let Some(client) = self.clients.get_mut(id) {
             client.blocked = session.parked.is_some();
             client.input_bytes = [session.unread().len(), session.input.capacity()];
@@ -148,6 +157,26 @@ impl Engine {
             log::warn!("client {id} was disconnected: it has not read its replies");
         }
         self.ready.push(id);
+    }
+
+    /// Touches what the next requests of a pipeline will read. Answers where the last of them ends.
+    fn warm(&self, id: ClientId, session: &Session) -> usize {
+        let mut keys: [&[u8]; WARM_MAX] = [&[]; WARM_MAX];
+        let mut count = 0;
+        let mut at = session.at;
+        while count < WARM_MAX
+            && let Some((span, end)) = glance(&session.input[at..])
+        {
+            keys[count] = &session.input[at + span.start..at + span.end];
+            at += end;
+            count += 1;
+        }
+        if count > 1
+            && let Some(client) = self.clients.get(id)
+        {
+            self.keys.warm(client.db, &keys[..count]);
+        }
+        if count < WARM_MAX { usize::MAX } else { at }
     }
 
     /// Runs one request. Answers whether the next one may run.

@@ -34,7 +34,7 @@ const SPACE_US: u64 = 20_000;
 const RETRY_US: u64 = 100_000;
 /// Of the file system this share is never used by what is in the backlog.
 const RESERVE_SHARE: u64 = 64;
-/// Files and directories that a new key makes.
+/// Inodes of a new key: its directory and its value, and now and then a type file of its own.
 const KEY_INODES: u64 = 3;
 
 /// Where batches, groups and layers are.
@@ -316,11 +316,11 @@ impl Engine {
 
     fn lacking_room(&self) -> Option<String> {
         let space = &self.server.space;
-        let growing = self.keys.backlog.growing() as u64;
+        let new_keys = self.keys.backlog.new_keys() as u64;
         let reserve = (space.bytes_total / RESERVE_SHARE).clamp(64 << 10, 256 << 20);
-        let blocks = growing * 2 * space.block_bytes;
+        let blocks = new_keys * 2 * space.block_bytes;
         let bytes = reserve + blocks + self.keys.backlog.bytes() as u64;
-        let inodes = 64 + growing * KEY_INODES;
+        let inodes = 64 + new_keys * KEY_INODES;
         let journal = &self.server.journal;
         if self.pipeline.full || self.pipeline.refused_group.is_some() {
             return Some("it has refused a write".into());

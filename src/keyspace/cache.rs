@@ -31,10 +31,17 @@ pub struct Slot {
     bytes: usize,
 }
 
+/// Where a key's slot is, with some bits of the name's hash: most wrong slots are not looked at.
+#[derive(Clone, Copy)]
+struct Place {
+    tag: u32,
+    index: u32,
+}
+
 /// Slots of one database.
 #[derive(Default)]
 pub struct Cache {
-    table: HashTable<u32>,
+    table: HashTable<Place>,
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
     hasher: DefaultHashBuilder,
@@ -46,9 +53,22 @@ impl Cache {
     /// The slot of a key.
     pub fn find(&self, key: &[u8]) -> Option<u32> {
         let hash = self.hasher.hash_one(key);
-        let same =
-            |index: &u32| self.slots[*index as usize].as_ref().is_some_and(|s| *s.key == *key);
-        self.table.find(hash, same).copied()
+        let same = |place: &Place| {
+            place.tag == tag(hash)
+                && self.slots[place.index as usize].as_ref().is_some_and(|s| *s.key == *key)
+        };
+        self.table.find(hash, same).map(|place| place.index)
+    }
+
+    /// Where the slot of a key very likely is, without looking at slots.
+    pub fn probe(&self, key: &[u8]) -> Option<u32> {
+        let hash = self.hasher.hash_one(key);
+        self.table.find(hash, |place| place.tag == tag(hash)).map(|place| place.index)
+    }
+
+    /// The slot that [`Cache::probe`] found.
+    pub fn peek(&self, index: u32) -> Option<&Slot> {
+        self.slots[index as usize].as_ref()
     }
 
     /// Adds a slot for a key that has none.
@@ -75,8 +95,8 @@ impl Cache {
             }
         };
         let (slots, hasher) = (&self.slots, &self.hasher);
-        self.table.insert_unique(hash, index, |index| {
-            let slot = slots[*index as usize].as_ref().expect("the table names used slots");
+        self.table.insert_unique(hash, Place { tag: tag(hash), index }, |place| {
+            let slot = slots[place.index as usize].as_ref().expect("the table names used slots");
             hasher.hash_one(&*slot.key)
         });
         index
@@ -139,12 +159,17 @@ impl Cache {
     fn drop_slot(&mut self, index: usize) {
         let Some(slot) = self.slots[index].take() else { return };
         let hash = self.hasher.hash_one(&*slot.key);
-        if let Ok(entry) = self.table.find_entry(hash, |other| *other as usize == index) {
+        if let Ok(entry) = self.table.find_entry(hash, |place| place.index as usize == index) {
             entry.remove();
         }
         self.bytes -= slot.bytes;
         self.free.push(index as u32);
     }
+}
+
+/// Bits of a hash that the table itself does not compare.
+fn tag(hash: u64) -> u32 {
+    (hash >> 16) as u32
 }
 
 impl Slot {

@@ -9,5 +9,5 @@ mod parser;
 mod reply;
 
 pub use args::{Args, OwnedArgs, Span};
-pub use parser::{Limits, Parsed, Parser, ProtocolError};
+pub use parser::{Limits, Parsed, Parser, ProtocolError, glance};
 pub use reply::{Protocol, Reply};

@@ -107,6 +107,39 @@ impl ProtocolError {
     }
 }
 
+/// Glances at the request at the beginning of `input`: where its first argument behind the name
+/// is, and where the request ends. `None` where it is not whole, has no such argument, or is not
+/// the plain form that client libraries send; the parser says what is wrong then.
+pub fn glance(input: &[u8]) -> Option<(Span, usize)> {
+    let (count, mut at) = glance_number(input, 0, b'*')?;
+    let mut first = None;
+    for index in 0..count {
+        let (len, start) = glance_number(input, at, b'$')?;
+        at = start.checked_add(len)?.checked_add(2)?;
+        if index == 1 {
+            first = Some(Span { start, end: start + len });
+        }
+    }
+    first.filter(|_| at <= input.len()).map(|span| (span, at))
+}
+
+/// The number of up to six digits in the header at `at`, and where the line behind it begins.
+fn glance_number(input: &[u8], at: usize, kind: u8) -> Option<(usize, usize)> {
+    let header = input.get(at..)?;
+    if header.first() != Some(&kind) {
+        return None;
+    }
+    let mut number = 0;
+    for (index, byte) in header.iter().enumerate().skip(1).take(7) {
+        match byte {
+            b'0'..=b'9' => number = number * 10 + usize::from(byte - b'0'),
+            b'\r' if index > 1 => return Some((number, at + index + 2)),
+            _ => return None,
+        }
+    }
+    None
+}
+
 /// Parser of one client's requests.
 #[derive(Debug, Default)]
 pub struct Parser {
