@@ -24,6 +24,11 @@ use std::sync::Arc;
 /// What one entry costs beside its bytes, about: two table slots, the queue, the key's header.
 const ENTRY_BYTES: usize = 160;
 
+/// What one part costs beside its bytes, about: its place in the entry, the header of its content.
+const PART_BYTES: usize = size_of::<(Part, Change)>() + 48;
+/// How many parts most keys have in the backlog: a type and a value.
+const PARTS_USUAL: usize = 2;
+
 /// What the backlog says of one part of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -247,7 +252,7 @@ impl Entry {
     }
 
     fn weigh(&mut self, key_bytes: usize) {
-        let parts = self.change.parts.iter().map(|(_, change)| change.bytes() + 48);
+        let parts = self.change.parts.iter().map(|(_, change)| change.bytes() + PART_BYTES);
         self.bytes = ENTRY_BYTES + key_bytes + parts.sum::<usize>();
         self.makes_key = matches!(self.change.part(&Part::Type), Some(Change::Content { .. }));
     }
@@ -265,6 +270,7 @@ impl KeyChange {
 
     fn lay(&mut self, part: Part, newer: Change) {
         let Some((_, change)) = self.parts.iter_mut().find(|(name, _)| *name == part) else {
+            self.parts.reserve_exact(PARTS_USUAL.saturating_sub(self.parts.len()));
             return self.parts.push((part, newer));
         };
         match (&mut *change, newer) {

@@ -4,7 +4,7 @@
 //! settles in the same way: what it recorded becomes one batch in the journal's next group and in
 //! the backlog, and the newest batch it speaks of says when its reply may leave.
 
-use crate::command::client::{ClientId, Clients};
+use crate::command::client::{Client, ClientId, Clients};
 use crate::command::server::Server;
 use crate::command::table::{FREES, NO_AUTH, WRITE};
 use crate::command::{Command, Cx, Error, Grant, Need, Stop};
@@ -62,10 +62,16 @@ pub fn execute(
     let mut reply = Reply::new(output, caller.protocol);
     let mark = reply.mark();
     let result = match admit(ground, caller, args) {
-        Ok(command) => run(ground, caller, command, args, grant, reply.reborrow()),
+        Ok(command) => {
+            note(ground, caller, |client| client.last_command = Some(command));
+            run(ground, caller, command, args, grant, reply.reborrow())
+        }
         Err(stop) => Err(stop),
     };
     let shown = settle(ground);
+    if !matches!(result, Err(Stop::Park(_))) {
+        note(ground, caller, |client| client.commands += 1);
+    }
     match result {
         Ok(()) => Ran::Done(shown),
         Err(Stop::Park(need)) => {
@@ -81,6 +87,13 @@ pub fn execute(
     }
 }
 
+/// Notes something on the client that asks.
+fn note(ground: &mut Ground<'_>, caller: Caller, change: impl FnOnce(&mut Client)) {
+    if let Some(client) = ground.clients.get_mut(caller.id) {
+        change(client);
+    }
+}
+
 fn run(
     ground: &mut Ground<'_>,
     caller: Caller,
@@ -89,6 +102,9 @@ fn run(
     grant: Option<Grant>,
     reply: Reply<'_>,
 ) -> Result<(), Stop> {
+    // A write runs only within the bound, so that an expired key in its way can be removed.
+    let bound = ground.server.config.backlog_bytes as usize;
+    ground.keys.may_expire = ground.keys.backlog.bytes() <= bound;
     let mut cx = Cx {
         args,
         keys: ground.keys,

@@ -16,7 +16,7 @@ use crate::base::glob;
 use crate::command::client::ClientId;
 use crate::disk::{Disk, Wait};
 use crate::journal::{self, Group, Journal};
-use crate::keyspace::{Miss, Overlay};
+use crate::keyspace::{Error, Miss, Overlay, reply_too_long};
 use crate::layout::hints;
 use crate::layout::op::{Db, Key, Seq, Type};
 use crate::layout::reader::{Loaded, TreeReader, What};
@@ -82,7 +82,18 @@ pub enum Job {
     /// Load a key.
     Load(Miss),
     /// List names that match.
-    Names(ClientId, Db, Key, Overlay),
+    Names {
+        /// Who asks.
+        id: ClientId,
+        /// The database.
+        db: Db,
+        /// The pattern.
+        pattern: Key,
+        /// What memory knows and the tree does not.
+        overlay: Overlay,
+        /// Bound of the encoded names.
+        bytes_max: u64,
+    },
     /// One step of SCAN.
     Step(ClientId, Db, u64, usize),
     /// Names from a random place.
@@ -138,7 +149,7 @@ pub enum Report {
     /// A key was read.
     Loaded(Miss, io::Result<Option<Loaded>>),
     /// Names, encoded as bulk strings.
-    Names(ClientId, io::Result<(Vec<u8>, usize)>),
+    Names(ClientId, Result<(Vec<u8>, usize), Error>),
     /// A step of SCAN.
     Step(ClientId, io::Result<StepNames>),
     /// Names from a random place.
@@ -181,7 +192,7 @@ impl Job {
             | Job::DropPin => Lane::Journal,
             Job::Apply(_) | Job::SyncTree(_) | Job::RecordSizes(_) => Lane::Writer,
             Job::Load(_) | Job::Step(..) | Job::Sample(..) => Lane::Reader,
-            Job::Names(..) | Job::Count(..) | Job::Walk { .. } => Lane::Lister,
+            Job::Names { .. } | Job::Count(..) | Job::Walk { .. } => Lane::Lister,
             Job::Sweep
             | Job::ReadHints(..)
             | Job::RemoveHints(_)
@@ -311,7 +322,13 @@ struct ReaderWorker {
 }
 
 impl ReaderWorker {
-    fn names(&self, db: Db, pattern: &[u8], overlay: &Overlay) -> io::Result<(Vec<u8>, usize)> {
+    fn names(
+        &self,
+        db: Db,
+        pattern: &[u8],
+        overlay: &Overlay,
+        bytes_max: u64,
+    ) -> Result<(Vec<u8>, usize), Error> {
         let mut bulks = Vec::new();
         let mut count = 0;
         let mut add = |name: &[u8]| {
@@ -323,19 +340,23 @@ impl ReaderWorker {
                 bulks.extend_from_slice(b"\r\n");
                 count += 1;
             }
+            bulks.len() as u64 <= bytes_max
         };
+        let mut within = true;
         for (name, _) in overlay.names.iter().filter(|(_, present)| **present) {
-            add(name);
+            within = within && add(name);
         }
-        if !overlay.emptied {
-            self.reader.keys(db, 0, None, &mut |name, _| {
-                if overlay.names.is_empty() || !overlay.names.contains_key(name) {
-                    add(name);
-                }
-                true
-            })?;
+        if !overlay.emptied && within {
+            self.reader
+                .keys(db, 0, None, &mut |name, _| {
+                    if overlay.names.is_empty() || !overlay.names.contains_key(name) {
+                        within = add(name);
+                    }
+                    within
+                })
+                .map_err(|error| Error::new(format!("ERR cannot read {error}")))?;
         }
-        Ok((bulks, count))
+        if within { Ok((bulks, count)) } else { Err(reply_too_long(bytes_max)) }
     }
 
     fn count(&self, db: Db, overlay: &Overlay) -> io::Result<u64> {
@@ -394,8 +415,8 @@ impl Worker for ReaderWorker {
                 let loaded = self.reader.load(miss.db, &miss.key, miss.what, Wait::Yes);
                 Report::Loaded(miss, loaded)
             }
-            Job::Names(id, db, pattern, overlay) => {
-                Report::Names(id, self.names(db, &pattern, &overlay))
+            Job::Names { id, db, pattern, overlay, bytes_max } => {
+                Report::Names(id, self.names(db, &pattern, &overlay, bytes_max))
             }
             Job::Step(id, db, position, count) => Report::Step(id, self.step(db, position, count)),
             Job::Sample(id, db, seed) => {

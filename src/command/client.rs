@@ -1,6 +1,7 @@
 //! Who is connected: everything about a client that commands see. Knows nothing of sockets and
 //! buffers.
 
+use super::Command;
 use crate::layout::op::Db;
 use crate::resp::Protocol;
 use std::collections::BTreeMap;
@@ -35,9 +36,9 @@ pub struct Client {
     pub authenticated: bool,
     /// Whether it is parked.
     pub blocked: bool,
-    /// The last command's full name, `client|list`.
-    pub last_command: String,
-    /// How many commands it has run.
+    /// The row of the last command.
+    pub last_command: Option<&'static Command>,
+    /// How many commands have ended for it.
     pub commands: u64,
     /// Bytes of input not yet understood, and room in that buffer.
     pub input_bytes: [usize; 2],

@@ -9,6 +9,7 @@ pub mod client;
 pub mod server;
 pub mod table;
 
+use crate::keyspace::reply_too_long;
 pub use crate::keyspace::{Error, Grant, Keyspace, Need, SlotId, Stop};
 pub use crate::layout::op::{Content, Db, Key};
 pub use crate::layout::reader::What;
@@ -69,6 +70,12 @@ impl Cx<'_, '_> {
     /// Opens a key of the client's database: only whether it is there, its type and deadline.
     pub fn meta(&mut self, key: &[u8]) -> Result<SlotId> {
         self.keys.open(self.db, key, What::Meta)
+    }
+
+    /// Checks that a reply of about so many bytes is within its bound, before it is made.
+    pub fn admit_reply(&self, bytes: usize) -> Result<()> {
+        let bytes_max = self.server.config.reply_bytes;
+        if bytes as u64 > bytes_max { Err(reply_too_long(bytes_max).into()) } else { Ok(()) }
     }
 
     /// Takes the grant of a need, or parks the command until it is met.

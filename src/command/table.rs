@@ -113,7 +113,8 @@ pub struct Command {
     pub subcommands: &'static [Command],
     /// ACL categories that follow from neither flags nor group, without `@`.
     pub categories: &'static [&'static str],
-    /// What it does with its keys, one text of words for each key specification: `RW access`.
+    /// What it does with its keys, one text for each key specification: words, as `RW access`,
+    /// and behind `; ` a note.
     pub access: &'static [&'static str],
     /// Redis' command tips.
     pub tips: &'static [&'static str],

@@ -155,7 +155,7 @@ fn describe(client: &Client, now_ms: u64) -> Vec<u8> {
              resp={resp} lib-name=",
             client.db,
             client.output_bytes,
-            if client.last_command.is_empty() { "NULL" } else { &client.last_command },
+            client.last_command.map_or_else(|| "NULL".into(), super::full_name),
         )
         .as_bytes(),
     );

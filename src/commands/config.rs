@@ -171,16 +171,23 @@ fn set_number(field: &mut u64, text: &str, min: u64) -> std::result::Result<(), 
     Ok(())
 }
 
-/// Replies with each parameter that matches one of the patterns, once.
+/// Replies with each parameter that matches one of the patterns, once. One that is named without
+/// a pattern is replied as it was spelled.
 fn get(cx: &mut Cx<'_, '_>) -> Result {
-    let patterns = cx.args.skip(2);
-    let chosen = |parameter: &&Parameter| {
-        let name = parameter.name.as_bytes();
-        patterns.iter().any(|pattern| matches(pattern, name, Case::Ignored))
-    };
-    cx.reply.map(PARAMETERS.iter().filter(chosen).count());
-    for parameter in PARAMETERS.iter().filter(chosen) {
-        cx.reply.bulk(parameter.name.as_bytes());
+    let mut chosen: Vec<(&[u8], &Parameter)> = Vec::new();
+    for pattern in cx.args.skip(2).iter() {
+        let plain = !pattern.iter().any(|byte| b"[*?".contains(byte));
+        for parameter in PARAMETERS {
+            let name = parameter.name.as_bytes();
+            let there = chosen.iter().any(|(_, other)| other.name == parameter.name);
+            if !there && matches(pattern, name, Case::Ignored) {
+                chosen.push((if plain { pattern } else { name }, parameter));
+            }
+        }
+    }
+    cx.reply.map(chosen.len());
+    for (name, parameter) in chosen {
+        cx.reply.bulk(name);
         cx.reply.bulk((parameter.show)(cx.server).as_bytes());
     }
     Ok(Done)
@@ -189,7 +196,7 @@ fn get(cx: &mut Cx<'_, '_>) -> Result {
 /// Changes all of the parameters, or none.
 fn set(cx: &mut Cx<'_, '_>) -> Result {
     let args = cx.args.skip(2);
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return fail(SYNTAX);
     }
     let mut changes: Vec<(&Parameter, &[u8])> = Vec::new();

@@ -116,23 +116,22 @@ fn clients(out: &mut String, cx: &Cx<'_, '_>) -> std::fmt::Result {
     )
 }
 
-/// `used_memory` is what is accounted for: the cache, the filter of names, and the backlog.
+/// `used_memory` is what the kernel says is resident; `used_memory_dataset` is what the cache and
+/// the backlog account for.
 fn memory(out: &mut String, cx: &Cx<'_, '_>) -> std::fmt::Result {
-    let used = (cx.keys.cache_bytes() + cx.keys.backlog.bytes()) as u64;
     let status = read_process_file("status");
     let [rss, peak] = ["VmRSS:", "VmHWM:"].map(|field| kilobytes(&status, field));
     write!(
         out,
-        "used_memory:{used}\r\nused_memory_human:{}\r\nused_memory_rss:{rss}\r\n\
+        "used_memory:{rss}\r\nused_memory_human:{}\r\nused_memory_rss:{rss}\r\n\
          used_memory_rss_human:{}\r\nused_memory_peak:{peak}\r\nused_memory_peak_human:{}\r\n\
          used_memory_dataset:{}\r\nmaxmemory:0\r\nmaxmemory_human:0B\r\n\
-         maxmemory_policy:noeviction\r\nmem_fragmentation_ratio:{:.2}\r\n\
+         maxmemory_policy:noeviction\r\nmem_fragmentation_ratio:1.00\r\n\
          mem_allocator:mimalloc\r\nlazyfree_pending_objects:0\r\n",
-        human(used),
+        human(rss),
         human(rss),
         human(peak),
-        cx.keys.cache_bytes(),
-        rss as f64 / used.max(1) as f64,
+        cx.keys.cache_bytes() + cx.keys.backlog.bytes(),
     )
 }
 

@@ -1,6 +1,6 @@
 //! COMMAND: the command table, told to clients. Everything here derives from the rows.
 
-use super::{all, find, help, is, resolve};
+use super::{all, container, find, full_name, help, is, resolve};
 use crate::base::glob::{Case, matches};
 use crate::command::table::{
     ADMIN, ALLOW_BUSY, DENYOOM, FAST, Flags, KeySpec, LOADING, MOVABLE, NO_ASYNC_LOADING, NO_AUTH,
@@ -114,9 +114,12 @@ pub fn has_category(command: &Command, category: &str) -> bool {
 }
 
 fn command(cx: &mut Cx<'_, '_>) -> Result {
+    if cx.args.len() > 1 {
+        return container(cx);
+    }
     cx.reply.array(all().count());
     for command in all() {
-        describe(&mut cx.reply, command, None);
+        describe(&mut cx.reply, command);
     }
     Ok(Done)
 }
@@ -126,22 +129,11 @@ fn count(cx: &mut Cx<'_, '_>) -> Result {
     Ok(Done)
 }
 
-/// A command by a name as `config|get`, with its container where it is a subcommand.
-fn named(name: &[u8]) -> Option<(&'static Command, Option<&'static Command>)> {
+/// A command by its full name, as `config|get`.
+fn named(name: &[u8]) -> Option<&'static Command> {
     match name.iter().position(|byte| *byte == b'|') {
-        None => find(name).map(|command| (command, None)),
-        Some(at) => {
-            let container = find(&name[..at])?;
-            let sub = container.subcommand(&name[at + 1..])?;
-            Some((sub, Some(container)))
-        }
-    }
-}
-
-fn full_name(command: &Command, container: Option<&Command>) -> String {
-    match container {
-        Some(container) => format!("{}|{}", container.name, command.name),
-        None => command.name.to_owned(),
+        None => find(name),
+        Some(at) => find(&name[..at])?.subcommand(&name[at + 1..]),
     }
 }
 
@@ -150,14 +142,14 @@ fn info(cx: &mut Cx<'_, '_>) -> Result {
     if names.is_empty() {
         cx.reply.array(all().count());
         for command in all() {
-            describe(&mut cx.reply, command, None);
+            describe(&mut cx.reply, command);
         }
         return Ok(Done);
     }
     cx.reply.array(names.len());
     for name in names.iter() {
         match named(name) {
-            Some((command, container)) => describe(&mut cx.reply, command, container),
+            Some(command) => describe(&mut cx.reply, command),
             None => cx.reply.null(),
         }
     }
@@ -165,9 +157,9 @@ fn info(cx: &mut Cx<'_, '_>) -> Result {
 }
 
 /// Writes the ten elements that COMMAND INFO has for a command.
-fn describe(reply: &mut Reply<'_>, command: &Command, container: Option<&Command>) {
+fn describe(reply: &mut Reply<'_>, command: &'static Command) {
     reply.array(10);
-    reply.bulk(full_name(command, container).as_bytes());
+    reply.bulk(full_name(command).as_bytes());
     reply.int(i64::from(command.arity));
     let flags = if command.subcommands.is_empty() || command.name == "command" {
         command.flags
@@ -185,14 +177,17 @@ fn describe(reply: &mut Reply<'_>, command: &Command, container: Option<&Command
     }
     let categories = CATEGORIES.iter().filter(|category| has_category(command, category));
     words(reply, categories.map(|category| format!("@{category}")).collect());
-    reply.array(command.tips.len());
+    reply.set(command.tips.len());
     for tip in command.tips {
         reply.bulk(tip.as_bytes());
     }
     describe_keys(reply, command);
-    reply.array(command.subcommands.len());
+    match command.subcommands.len() {
+        0 => reply.set(0),
+        count => reply.array(count),
+    }
     for sub in command.subcommands {
-        describe(reply, sub, Some(command));
+        describe(reply, sub);
     }
 }
 
@@ -210,7 +205,12 @@ fn describe_keys(reply: &mut Reply<'_>, command: &Command) {
     let single = command.access.len() > 1;
     reply.set(command.access.len());
     for (index, access) in command.access.iter().enumerate() {
-        reply.map(3);
+        let (access, notes) = access.split_once("; ").unwrap_or((access, ""));
+        reply.map(3 + usize::from(!notes.is_empty()));
+        if !notes.is_empty() {
+            reply.bulk(b"notes");
+            reply.bulk(notes.as_bytes());
+        }
         reply.bulk(b"flags");
         words(reply, access.split(' ').map(str::to_owned).collect());
         reply.bulk(b"begin_search");
@@ -239,21 +239,18 @@ fn describe_keys(reply: &mut Reply<'_>, command: &Command) {
 
 fn docs(cx: &mut Cx<'_, '_>) -> Result {
     let names = cx.args.skip(2);
-    let chosen: Vec<_> = if names.is_empty() {
-        all().map(|command| (command, None)).collect()
-    } else {
-        names.iter().filter_map(named).collect()
-    };
+    let chosen: Vec<_> =
+        if names.is_empty() { all().collect() } else { names.iter().filter_map(named).collect() };
     cx.reply.map(chosen.len());
-    for (command, container) in chosen {
-        document(&mut cx.reply, command, container);
+    for command in chosen {
+        document(&mut cx.reply, command);
     }
     Ok(Done)
 }
 
 /// Writes a command's name and the map of its documentation.
-fn document(reply: &mut Reply<'_>, command: &Command, container: Option<&Command>) {
-    reply.bulk(full_name(command, container).as_bytes());
+fn document(reply: &mut Reply<'_>, command: &'static Command) {
+    reply.bulk(full_name(command).as_bytes());
     reply.map(3 + usize::from(!command.subcommands.is_empty()));
     let parts = [("summary", command.summary), ("since", command.since), ("group", command.group)];
     for (name, text) in parts {
@@ -264,14 +261,17 @@ fn document(reply: &mut Reply<'_>, command: &Command, container: Option<&Command
         reply.bulk(b"subcommands");
         reply.map(command.subcommands.len());
         for sub in command.subcommands {
-            document(reply, sub, Some(command));
+            document(reply, sub);
         }
     }
 }
 
+/// Whether COMMAND LIST names a command, given its full name.
+type Filter<'a> = dyn Fn(&Command, &str) -> bool + 'a;
+
 fn list(cx: &mut Cx<'_, '_>) -> Result {
     let args = cx.args.skip(2);
-    let admits: Box<dyn Fn(&Command, &str) -> bool> = match args.len() {
+    let admits: Box<Filter<'_>> = match args.len() {
         0 => Box::new(|_, _| true),
         3 if is(args.get(0), "filterby") => {
             let (by, value) = (args.get(1), args.get(2));
@@ -292,15 +292,16 @@ fn list(cx: &mut Cx<'_, '_>) -> Result {
         _ => return fail(SYNTAX),
     };
     let mut names = Vec::new();
-    for command in all() {
-        let subs = command.subcommands.iter().map(|sub| (sub, full_name(sub, Some(command))));
-        for (row, name) in std::iter::once((command, full_name(command, None))).chain(subs) {
-            if admits(row, &name) {
-                names.push(name);
-            }
+    for command in all().flat_map(|command| std::iter::once(command).chain(command.subcommands)) {
+        let name = full_name(command);
+        if admits(command, &name) {
+            names.push(name);
         }
     }
-    cx.reply.set(names.len());
+    match args.is_empty() {
+        true => cx.reply.set(names.len()),
+        false => cx.reply.array(names.len()),
+    }
     for name in names {
         cx.reply.bulk(name.as_bytes());
     }
@@ -338,6 +339,7 @@ fn getkeysandflags(cx: &mut Cx<'_, '_>) -> Result {
         let access = command.access.get(index).or(command.access.last()).copied().unwrap_or("");
         cx.reply.array(2);
         cx.reply.bulk(args.get(at));
+        let access = access.split_once("; ").map_or(access, |(access, _)| access);
         let flags = access.split_whitespace().map(str::to_owned);
         words(&mut cx.reply, flags.collect());
     }

@@ -4,7 +4,7 @@
 
 use crate::base::hash::hash64;
 use crate::base::number::parse_i64;
-use crate::command::{Args, Command, Cx, Error, NOT_AN_INTEGER, Result, SYNTAX, Stop, fail};
+use crate::command::{Command, Cx, Error, NOT_AN_INTEGER, Result, Stop, fail};
 use crate::layout::op::{DATABASES, Db};
 use hashbrown::HashTable;
 use std::sync::OnceLock;
@@ -69,37 +69,31 @@ fn build_table() -> HashTable<&'static Command> {
     table
 }
 
+/// A full name: that of a subcommand with its container, as `client|list`. Costs a search.
+pub fn full_name(command: &'static Command) -> String {
+    let is_mine = |sub: &Command| std::ptr::eq(sub, command);
+    match all().find(|container| container.subcommands.iter().any(is_mine)) {
+        Some(container) => format!("{}|{}", container.name, command.name),
+        None => command.name.to_owned(),
+    }
+}
+
 /// The command that a whole request names, the subcommand where there is one: `None` where the
 /// command or the subcommand is unknown.
 pub fn resolve(name: &[u8], subcommand: Option<&[u8]>) -> Option<&'static Command> {
     let command = find(name)?;
     match subcommand {
-        Some(word) if !command.subcommands.is_empty() => find_subcommand(command, word),
+        Some(word) if !command.subcommands.is_empty() => command.subcommand(word),
         _ => Some(command),
     }
 }
 
-/// The subcommand of a container with this name, in any case of letters.
-pub fn find_subcommand(container: &Command, name: &[u8]) -> Option<&'static Command> {
-    container.subcommand(name)
-}
-
-/// Redis' answer where a container has no subcommand of the name that the arguments have.
-pub fn unknown_subcommand(container: &Command, args: Args<'_>) -> Error {
-    let word = args.try_get(1).unwrap_or_default();
-    let word = &word[..word.len().min(QUOTED_BYTES_MAX)];
-    let container = container.name.to_ascii_uppercase();
-    let after = format!("'. Try {container} HELP.");
-    Error::new([b"ERR unknown subcommand '".as_slice(), word, after.as_bytes()].concat())
-}
-
-/// The handler of containers, which do nothing by themselves. Arity and dispatch keep it from
-/// being called.
+/// The handler of containers, which do nothing by themselves: a request that comes here has no
+/// subcommand, or an unknown one.
 fn container(cx: &mut Cx<'_, '_>) -> Result {
-    match find(cx.args.get(0)) {
-        Some(command) => Err(unknown_subcommand(command, cx.args).into()),
-        None => fail(SYNTAX),
-    }
+    let name = String::from_utf8_lossy(cx.arg(0)).to_ascii_uppercase();
+    let word = cx.args.try_get(1).unwrap_or_default();
+    quoting("ERR unknown subcommand '", word, &format!("'. Try {name} HELP."))
 }
 
 /// Writes the reply of a container's HELP: its name, and the lines that describe subcommands.

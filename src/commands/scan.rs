@@ -169,8 +169,8 @@ fn confirm(
 /// Replies with a name, or with nothing where the database is empty.
 ///
 /// Names come from a random place of the directory; where none of them is a key any more, from the
-/// backlog. The chance is the same when the command runs again after one of them had to be read,
-/// so that it finds what was read for it; where a name had expired it is another.
+/// backlog, and then from another place. The first chance is the same when the command runs again
+/// after one of them had to be read, so that it finds what was read for it.
 fn randomkey(cx: &mut Cx<'_, '_>) -> Result {
     let db = cx.db;
     if cx.keys.sizes.known(db) == Some(0) {
@@ -179,8 +179,7 @@ fn randomkey(cx: &mut Cx<'_, '_>) -> Result {
         return Ok(Done);
     }
     let (id, commands) = (cx.id, cx.client().commands);
-    let expired = cx.keys.figures.expired;
-    let seed = hash64(cx.server.run_id.as_bytes(), commands ^ (id << 40) ^ (expired << 20));
+    let seed = hash64(cx.server.run_id.as_bytes(), commands ^ (id << 40));
     let mut names = match cx.grant.take() {
         Some(Grant::Sample(names)) => names,
         Some(Grant::Failed(error)) => return Err(Stop::Error(error)),
@@ -189,17 +188,18 @@ fn randomkey(cx: &mut Cx<'_, '_>) -> Result {
     let start = (seed % names.len().max(1) as u64) as usize;
     names.rotate_left(start);
     let mut present = first_present(cx, &names)?;
-    if present.is_none() && cx.keys.figures.expired != expired {
-        return Err(Stop::Park(Need::Sample { db, seed: seed ^ 1 }));
-    }
     if present.is_none() {
-        let mut names: Vec<Key> = Vec::new();
+        let mut newer: Vec<Key> = Vec::new();
         cx.keys.backlog.names(db, |name, there| {
-            if there && names.len() < SAMPLE_MAX {
-                names.push(name.clone());
+            if there && newer.len() < SAMPLE_MAX {
+                newer.push(name.clone());
             }
         });
-        present = first_present(cx, &names)?;
+        present = first_present(cx, &newer)?;
+    }
+    if present.is_none() && !names.is_empty() && cx.keys.sizes.known(db) != Some(0) {
+        let seed = cx.server.rng.next_u64(); // All of them are gone: look at another place.
+        return Err(Stop::Park(Need::Sample { db, seed }));
     }
     cx.keys.show_all();
     cx.reply.bulk_or_null(present.as_deref());

@@ -61,7 +61,7 @@ pub const COMMANDS: &[Command] = &[
         .access(&["RW access delete"]),
     row("getex", -2, KEY1, WRITE_FAST, getex, GETEX)
         .doc(STRING, "6.2.0", "Replies with the string and changes its time to live.")
-        .access(&["RW access update"]),
+        .access(&["RW access update; RW and UPDATE because it changes the TTL"]),
     row("getrange", 4, KEY1, READ, getrange, RANGE)
         .doc(STRING, "2.4.0", "Replies with a part of a string.")
         .access(&["RO access"]),
@@ -97,7 +97,9 @@ pub const COMMANDS: &[Command] = &[
         .access(&["OW update"]),
     row("set", -3, KEY1, GROW, set, SET)
         .doc(STRING, "1.0.0", "Sets a string; also on a condition, or for a time.")
-        .access(&["RW access update variable_flags"]),
+        .access(&[
+            "RW access update variable_flags; RW and ACCESS due to the optional `GET` argument",
+        ]),
     row("setex", 4, KEY1, GROW, setex, "key seconds value")
         .doc(STRING, "2.0.0", "Sets a string that expires after some seconds.")
         .access(&["OW update"]),
@@ -215,6 +217,9 @@ fn getex(cx: &mut Cx<'_, '_>) -> Result {
 /// Replies with a string or nothing for each key; what is no string is nothing.
 fn mget(cx: &mut Cx<'_, '_>) -> Result {
     let slots = cx.keys.open_all(cx.db, cx.args.skip(1).iter(), What::Value)?;
+    let lengths =
+        slots.iter().map(|slot| cx.keys.string(*slot).ok().flatten().map_or(0, |s| s.len()));
+    cx.admit_reply(lengths.sum())?;
     cx.reply.array(slots.len());
     for slot in slots {
         let string = cx.keys.string(slot).unwrap_or(None);

@@ -133,11 +133,11 @@ fn tree_help(cx: &mut Cx<'_, '_>) -> Result {
 
 /// Replies with the id that STOP takes.
 fn backup_start(cx: &mut Cx<'_, '_>) -> Result {
-    if cx.grant.is_none() {
-        if let Some(backup) = cx.server.backup.as_ref().filter(|backup| !backup.lost) {
-            let text = format!("ERR backup {} is under way: stop it first", backup.id);
-            return Err(Stop::Error(Error::new(text)));
-        }
+    if cx.grant.is_none()
+        && let Some(backup) = cx.server.backup.as_ref().filter(|backup| !backup.lost)
+    {
+        let text = format!("ERR backup {} is under way: stop it first", backup.id);
+        return Err(Stop::Error(Error::new(text)));
     }
     let id = format!("{:016x}", cx.server.rng.next_u64());
     cx.wait_for(|_| Need::BackupStart(id))?;

@@ -246,7 +246,7 @@ impl Engine {
     fn park(&mut self, id: ClientId, session: &mut Session, need: Need) {
         let waiting = &mut self.waiting;
         match need {
-            Need::Loads => return self.park_for_loads(id, session),
+            Need::Loads => self.park_for_loads(id, session),
             Need::Room => waiting.room.push_back(id),
             Need::Applied(seq) => waiting.applied.push((seq, id)),
             Need::Synced(seq) => waiting.synced.push((seq, id)),

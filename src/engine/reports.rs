@@ -53,7 +53,7 @@ impl Engine {
             Report::Loaded(miss, loaded) => self.loaded(&miss, loaded),
             Report::Names(id, names) => {
                 let names = names.map(|(bulks, count)| Grant::Names { bulks, count });
-                self.answer(id, names);
+                self.grant(id, names.unwrap_or_else(Grant::Failed));
                 self.end_listing();
             }
             Report::Step(id, step) => {

@@ -143,7 +143,7 @@ impl Engine {
     }
 
     fn round(&mut self) {
-        let commands = self.server.stats.commands - self.upkeep.commands_before;
+        let commands = self.server.stats.commands.saturating_sub(self.upkeep.commands_before);
         self.upkeep.commands_before = self.server.stats.commands;
         self.server.stats.commands_per_s = commands * 1_000_000 / ROUND_US;
         if self.upkeep.trash && self.is_free(Lane::Sweeper) {

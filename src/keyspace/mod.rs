@@ -22,7 +22,7 @@ use cache::{Cache, Slot};
 use expiry::Expiry;
 use filter::Filter;
 use hashbrown::{HashMap, HashSet};
-pub use need::{Error, Grant, Need, Stop};
+pub use need::{Error, Grant, Need, Stop, reply_too_long};
 pub use sizes::Sizes;
 use std::io;
 use std::sync::Arc;
@@ -98,6 +98,7 @@ pub struct Keyspace {
     hand: usize,
     loads: HashMap<(Db, Key), Vec<Arc<Layer>>>,
     retired: Vec<Cache>,
+    type_names: Vec<(Type, Content)>,
 }
 
 impl Keyspace {
@@ -121,6 +122,7 @@ impl Keyspace {
             hand: 0,
             loads: HashMap::new(),
             retired: Vec::new(),
+            type_names: Vec::new(),
         }
     }
 
@@ -433,7 +435,7 @@ impl Keyspace {
 
     fn create(&mut self, id: SlotId, kind: Type, content: Content) {
         let key = self.key(id);
-        let name = Content::new(kind.name().as_bytes().to_vec());
+        let name = self.type_name(kind);
         self.filter.add(name_hash(id.db, &key));
         self.sizes.add(id.db, 1);
         self.ops.extend([
@@ -441,6 +443,17 @@ impl Keyspace {
             Op::Put(id.db, key.clone(), Part::Type, name),
             Op::Put(id.db, key, Part::Value, content),
         ]);
+    }
+
+    /// The content of a `type` file: one for all keys.
+    fn type_name(&mut self, kind: Type) -> Content {
+        let known = self.type_names.iter().find(|(of, _)| *of == kind);
+        if let Some((_, name)) = known {
+            return name.clone();
+        }
+        let name = Content::new(kind.name().as_bytes().to_vec());
+        self.type_names.push((kind, name.clone()));
+        name
     }
 
     fn record(&mut self, id: SlotId, op: impl FnOnce(Db, Key) -> Op) {

@@ -19,6 +19,14 @@ impl Error {
     }
 }
 
+/// The error of a command whose reply would pass the bound of replies.
+pub fn reply_too_long(bytes_max: u64) -> Error {
+    Error::new(format!(
+        "ERR the reply would be longer than {bytes_max} bytes: ask for less at a time, or raise \
+         DREDIS_REPLY_BYTES"
+    ))
+}
+
 /// Why a command did not finish.
 #[derive(Debug)]
 pub enum Stop {
