@@ -24,6 +24,7 @@ pub mod command;
 
 pub mod commands;
 
+pub mod check;
 pub mod dispatch;
 pub mod engine;
 pub mod lanes;

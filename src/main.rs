@@ -1,5 +1,6 @@
 //! The `dredis` command: reads its configuration, then serves or checks.
 
+use dredis::check;
 use dredis::config::{self, Invocation, Task};
 use dredis::server;
 use std::process::ExitCode;
@@ -26,9 +27,6 @@ fn main() -> ExitCode {
     }
     match task {
         Task::Serve => ExitCode::from(server::serve(config)),
-        Task::Check { dir, json } => {
-            let _ = (dir, json);
-            ExitCode::from(2)
-        }
+        Task::Check { dir, json } => ExitCode::from(check::run(&dir, json)),
     }
 }
