@@ -1,1 +1,7 @@
-//! All integration tests.
+//! All integration tests, as one binary.
+
+mod crash;
+mod support;
+mod transcripts;
+#[cfg(feature = "variants")]
+mod variants;
