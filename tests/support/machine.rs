@@ -195,6 +195,11 @@ impl Machine {
         self.tick(ms * 1000);
     }
 
+    /// A number below `bound`, of the same chance that orders the turns.
+    pub fn chance(&mut self, bound: u64) -> u64 {
+        self.rng.below(bound)
+    }
+
     /// The wall clock.
     pub fn now_ms(&self) -> u64 {
         self.now_ms
