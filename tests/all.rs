@@ -4,5 +4,3 @@ mod crash;
 mod support;
 mod tidy;
 mod transcripts;
-#[cfg(feature = "variants")]
-mod variants;

@@ -62,13 +62,7 @@ struct Run<'a> {
 
 /// Runs a script. `model` is of the same requests; with `refuses` the machine may refuse some of
 /// them, and what it replies is not compared.
-pub fn run(
-    script: &Script,
-    model: &Model,
-    disk: &SimDisk,
-    seed: u64,
-    refuses: bool,
-) -> Progress {
+pub fn run(script: &Script, model: &Model, disk: &SimDisk, seed: u64, refuses: bool) -> Progress {
     let setup = script.setup(seed);
     let now_ms = setup.now_ms;
     let mut progress = Progress { now_ms, ..Progress::default() };
@@ -264,9 +258,8 @@ impl Run<'_> {
         let model = self.model;
         let matching = (look.from..=self.progress.sent).filter(|n| {
             let content = model.states[*n].get(&(0, look.key.clone()));
-            let gone = content.is_none_or(|(_, deadline)| {
-                deadline.is_some_and(|ms| ms <= self.machine.now_ms())
-            });
+            let gone = content
+                .is_none_or(|(_, deadline)| deadline.is_some_and(|ms| ms <= self.machine.now_ms()));
             let value = content.map(|(value, _)| bulk(value)).unwrap_or_default();
             if gone { reply == b"$-1\r\n" } else { reply == value }
         });
