@@ -195,7 +195,8 @@ fn shared_inodes_have_a_thousand_names() {
     assert_eq!(links("k0"), 1000);
     assert_eq!(links("k1004"), 6);
     let mut tree = tree.reopen();
-    assert_eq!(fs::read_dir(tree.path(".dredis/links")).expect("there").count(), 0);
+    // Only the one for the keys to come.
+    assert_eq!(fs::read_dir(tree.path(".dredis/links")).expect("there").count(), 1);
     // Its type has the shared mode and may have one name: it is replaced, not written to.
     tree.apply(vec![(b"k1004", string(b"w"))]);
     assert_eq!(tree.value(b"k1004").as_deref(), Some(&b"w"[..]));
