@@ -160,13 +160,10 @@ fn survey(
 ) -> io::Result<Upkeep> {
     let mut empty = true;
     for db in 0..DATABASES {
-        let mut names = 0;
-        reader.keys(db, 0, Some(1), &mut |_, _| {
-            names += 1;
-            false
-        })?;
-        empty &= names == 0;
-        let trusted = if names == 0 { Some(0) } else { sizes::trusted(disk, db)? };
+        // Only a listing that came to its end says so: the first entry may be no name.
+        let is_empty = reader.keys(db, 0, Some(1), &mut |_, _| false)?.is_none();
+        empty &= is_empty;
+        let trusted = if is_empty { Some(0) } else { sizes::trusted(disk, db)? };
         if let Some(count) = trusted.filter(|_| clean) {
             keys.sizes.set(db, count);
         }

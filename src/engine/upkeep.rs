@@ -66,6 +66,8 @@ impl Engine {
             self.end_hold();
         }
         self.check_room();
+        // Before those who wait for room are woken to try again: their waiting drives the writer.
+        self.feed_writer();
         self.wake();
         self.expire();
         self.feed_writer();

@@ -63,15 +63,18 @@ impl Model {
         model
     }
 
-    /// The first state from which on `key` had what it had after `n` requests.
-    pub fn since(&self, key: &[u8], n: usize) -> usize {
-        let shown = self.value(key, n);
-        (0..n).rev().take_while(|m| self.value(key, *m) == shown).last().unwrap_or(n)
+    /// The first state from which on `key` of the first database had the value it had after `n`
+    /// requests, as seen at this time.
+    pub fn since(&self, key: &[u8], n: usize, now_ms: u64) -> usize {
+        let shown = self.value(key, n, now_ms);
+        (0..n).rev().take_while(|m| self.value(key, *m, now_ms) == shown).last().unwrap_or(n)
     }
 
-    /// The value of a key of the first database after `n` requests.
-    pub fn value(&self, key: &[u8], n: usize) -> Option<&Vec<u8>> {
-        self.states[n].get(&(0, key.to_vec())).map(|(value, _)| value)
+    /// The value of a key of the first database after `n` requests, if it has not expired.
+    pub fn value(&self, key: &[u8], n: usize, now_ms: u64) -> Option<&Vec<u8>> {
+        let content = self.states[n].get(&(0, key.to_vec()));
+        let live = content.filter(|(_, deadline)| deadline.is_none_or(|ms| ms > now_ms));
+        live.map(|(value, _)| value)
     }
 }
 

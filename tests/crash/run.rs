@@ -172,7 +172,10 @@ impl Run<'_> {
             }
             self.turn();
         }
-        self.progress.wrong.get_or_insert("the server is stuck".into());
+        self.progress.wrong.get_or_insert_with(|| {
+            let backlog = &self.machine.engine.keys.backlog;
+            format!("the server is stuck at {} of {} sent; backlog {} empty {} written {} issued {} durable {} applied {} journal {:?} refusing {:?}", self.progress.replies.len(), self.progress.sent, backlog.bytes(), backlog.is_empty(), backlog.is_written(), backlog.issued(), backlog.durable_seq(), backlog.applied_seq(), self.machine.engine.server.journal, self.machine.engine.server.refusing)
+        });
     }
 
     fn wait_for_replies(&mut self) {
@@ -255,15 +258,12 @@ impl Run<'_> {
         if self.refuses {
             return; // Which writes were refused is not known yet.
         }
-        let model = self.model;
+        let (model, now_ms) = (self.model, self.machine.now_ms());
         let matching = (look.from..=self.progress.sent).filter(|n| {
-            let content = model.states[*n].get(&(0, look.key.clone()));
-            let gone = content
-                .is_none_or(|(_, deadline)| deadline.is_some_and(|ms| ms <= self.machine.now_ms()));
-            let value = content.map(|(value, _)| bulk(value)).unwrap_or_default();
-            if gone { reply == b"$-1\r\n" } else { reply == value }
+            let value = model.value(&look.key, *n, now_ms);
+            reply == value.map_or(b"$-1\r\n".to_vec(), |value| bulk(value))
         });
-        let since = matching.map(|n| model.since(&look.key, n)).min();
+        let since = matching.map(|n| model.since(&look.key, n, now_ms)).min();
         match since {
             Some(n) => self.tell(n, always),
             None => {
