@@ -1,3 +1,6 @@
-//! All integration tests.
+//! All integration tests, as one binary.
 
+mod crash;
+mod support;
 mod tidy;
+mod transcripts;

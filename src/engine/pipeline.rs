@@ -14,8 +14,8 @@ use std::collections::VecDeque;
 
 /// A layer for the writer has about this many bytes: some hundred keys.
 const LAYER_BYTES: usize = 128 << 10;
-/// While the loop is busy the writer waits until so much of the backlog's bound is full.
-const BUSY_SHARE: usize = 2;
+/// While the loop is busy the writer waits until more than this of the backlog's bound is full.
+const BUSY_PERCENT: usize = 75;
 /// The loop is idle when no command came for so long.
 pub const IDLE_US: u64 = 5_000;
 /// A reply waits so long for the tree where the backlog was empty and others want to be served.
@@ -241,7 +241,7 @@ impl Engine {
             || self.waiting.presses()
             || self.server.shutdown.is_some()
             || self.pipeline.writer_turn
-            || self.keys.backlog.durable_bytes() > bound / BUSY_SHARE
+            || self.keys.backlog.durable_bytes() > bound / 100 * BUSY_PERCENT
             || self.journal_is_long()
     }
 

@@ -1,0 +1,239 @@
+//! A machine with a server on it: the engine on any disk, a manual clock, and helpers that take
+//! their turns in an order drawn from a seed.
+//!
+//! A job and the report about it are two turns, so that anything may come between them; within a
+//! lane both keep their order. The same seed on the same disk gives the same calls of the disk.
+//! The wall clock stands still but for [`Machine::advance`]; the other one runs with the turns.
+//! Knows no scripts and no crashes: when the disk is down, the engine finds out by itself.
+
+use super::words;
+use dredis::base::rng::Rng;
+use dredis::command::client::ClientId;
+use dredis::config::{self, Config, Fsync};
+use dredis::disk::Disk;
+use dredis::engine::{self, Engine, Peer, Settings, StartError};
+use dredis::journal;
+use dredis::lanes::{Job, LANES, Lane, Report, Worker};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// More turns than any wait of a test takes; a server that is stuck is a failure.
+const TURNS_MAX: usize = 200_000;
+/// Most microseconds that go by in one turn.
+const TURN_US: u64 = 400;
+
+/// How a server is set up. Everything is small, so that bounds are met.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// When replies may leave.
+    pub fsync: Fsync,
+    /// Size of a segment of the journal.
+    pub segment_bytes: u64,
+    /// Bound of the backlog.
+    pub backlog_bytes: u64,
+    /// Budget of the cache.
+    pub cache_bytes: u64,
+    /// Chance, for the order of turns among others.
+    pub seed: u64,
+    /// The wall clock at the start.
+    pub now_ms: u64,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup {
+            fsync: Fsync::Always,
+            segment_bytes: 4096,
+            backlog_bytes: 16 << 10,
+            cache_bytes: 1 << 20,
+            seed: 1,
+            now_ms: 1_700_000_000_000,
+        }
+    }
+}
+
+impl Setup {
+    fn config(&self) -> Config {
+        let line = ["dredis".into()];
+        let mut config = config::load(line).expect("the defaults are understood").config;
+        config.fsync = self.fsync;
+        config.backlog_bytes = self.backlog_bytes;
+        config.cache_bytes = self.cache_bytes;
+        config
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            config: self.config(),
+            root: "/simulated".into(),
+            journal: Some(journal::Settings {
+                segment_bytes: self.segment_bytes,
+                segments_max: 128,
+                segments_keep: 6,
+                spares: 2,
+                copy_on_write: false,
+                chance: self.seed,
+            }),
+            now_ms: self.now_ms,
+            seed: self.seed,
+        }
+    }
+}
+
+/// A running server.
+pub struct Machine {
+    /// The server.
+    pub engine: Engine,
+    workers: [Box<dyn Worker>; LANES.len()],
+    jobs: [VecDeque<Job>; LANES.len()],
+    reports: [VecDeque<Report>; LANES.len()],
+    rng: Rng,
+    now_ms: u64,
+    now_us: u64,
+}
+
+impl Machine {
+    /// Starts a server on a disk.
+    pub fn start(disk: Arc<dyn Disk>, setup: &Setup) -> Result<Machine, StartError> {
+        let opened = engine::open(disk, setup.settings())?;
+        let mut machine = Machine {
+            engine: opened.engine,
+            workers: opened.workers,
+            jobs: std::array::from_fn(|_| VecDeque::new()),
+            reports: std::array::from_fn(|_| VecDeque::new()),
+            rng: Rng::new(setup.seed),
+            now_ms: setup.now_ms,
+            now_us: 1_000_000,
+        };
+        machine.tick(0);
+        Ok(machine)
+    }
+
+    /// A new client.
+    pub fn connect(&mut self) -> ClientId {
+        self.engine.connect(Peer::default()).expect("room for a client")
+    }
+
+    /// A client sends a request; it runs at once, unless an earlier one waits.
+    pub fn send<W: AsRef<[u8]>>(&mut self, client: ClientId, request: &[W]) {
+        self.send_bytes(client, &words::request(request));
+    }
+
+    /// A client sends bytes.
+    pub fn send_bytes(&mut self, client: ClientId, bytes: &[u8]) {
+        self.engine.input(client).expect("a client that is there").extend_from_slice(bytes);
+        if !self.engine.is_parked(client) {
+            self.engine.run(client);
+        }
+        self.go_on();
+    }
+
+    /// What may be sent to a client now.
+    pub fn receive(&mut self, client: ClientId) -> Vec<u8> {
+        let bytes = self.engine.output(client).to_vec();
+        self.engine.sent(client, bytes.len());
+        bytes
+    }
+
+    /// Sends a request and waits for the whole reply. Stops early where the server has to.
+    pub fn call<W: AsRef<[u8]>>(&mut self, client: ClientId, request: &[W]) -> Vec<u8> {
+        self.send(client, request);
+        let mut reply = Vec::new();
+        for _ in 0..TURNS_MAX {
+            reply.append(&mut self.receive(client));
+            if words::reply_len(&reply) == Some(reply.len()) || self.engine.fatal().is_some() {
+                return reply;
+            }
+            self.turn();
+        }
+        let request: Vec<String> = request.iter().map(|word| words::show(word.as_ref())).collect();
+        panic!("no reply to {}", request.join(" "));
+    }
+
+    /// A helper takes its turn, or nothing but time goes by.
+    pub fn turn(&mut self) {
+        let after_us = 1 + self.rng.below(TURN_US);
+        self.tick(after_us);
+        let ready: Vec<usize> = (0..LANES.len())
+            .filter(|lane| !self.jobs[*lane].is_empty() || !self.reports[*lane].is_empty())
+            .collect();
+        if ready.is_empty() {
+            // Nobody has anything to do: the loop sleeps.
+            let sleep_us = self.engine.sleep_us();
+            return self.tick(sleep_us.max(1));
+        }
+        let lane = ready[self.rng.index(ready.len())];
+        let report_first = self.jobs[lane].is_empty() || self.rng.below(2) == 0;
+        if report_first && let Some(report) = self.reports[lane].pop_front() {
+            self.engine.take_report(LANES[lane], report);
+        } else if let Some(job) = self.jobs[lane].pop_front() {
+            let report = self.workers[lane].run(job);
+            self.reports[lane].push_back(report);
+        }
+        self.go_on();
+    }
+
+    fn tick(&mut self, after_us: u64) {
+        self.now_us += after_us;
+        self.engine.tick(self.now_ms, self.now_us);
+        self.go_on();
+    }
+
+    /// What the event loop does in each turn.
+    fn go_on(&mut self) {
+        self.engine.run_granted();
+        self.engine.commit(true);
+        while let Some(job) = self.engine.next_job() {
+            self.jobs[position(job.lane())].push_back(job);
+        }
+        self.engine.take_ready();
+    }
+
+    /// Lets time go by, on both clocks.
+    pub fn advance(&mut self, ms: u64) {
+        self.now_ms += ms;
+        self.tick(ms * 1000);
+    }
+
+    /// A number below `bound`, of the same chance that orders the turns.
+    pub fn chance(&mut self, bound: u64) -> u64 {
+        self.rng.below(bound)
+    }
+
+    /// The wall clock.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Waits until all is in the tree and synced. False where that does not come about.
+    pub fn settle(&mut self) -> bool {
+        self.until(Machine::is_settled)
+    }
+
+    /// Waits until all that was issued is in the tree, synced or not.
+    pub fn write(&mut self) -> bool {
+        self.until(|machine| machine.engine.keys.backlog.is_empty())
+    }
+
+    fn until(&mut self, done: impl Fn(&Machine) -> bool) -> bool {
+        for _ in 0..TURNS_MAX {
+            if done(self) {
+                return true;
+            }
+            if self.engine.fatal().is_some() {
+                return false;
+            }
+            self.turn();
+        }
+        false
+    }
+
+    fn is_settled(&self) -> bool {
+        let idle = |lane: usize| self.jobs[lane].is_empty() && self.reports[lane].is_empty();
+        self.engine.is_drained() && (0..LANES.len()).all(idle)
+    }
+}
+
+fn position(lane: Lane) -> usize {
+    LANES.iter().position(|other| *other == lane).expect("a lane is one of all")
+}
