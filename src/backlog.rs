@@ -79,7 +79,7 @@ impl Layer {
         self.last = self.last.max(seq);
         match op {
             Op::AbsentDb(db) => self.clear_db(db, seq),
-            Op::AbsentKey(db, key) => self.change(db, key, seq, |entry| entry.clear(seq)),
+            Op::AbsentKey(db, key) => self.change(db, key, seq, Entry::clear),
             Op::Put(db, key, part, content) => {
                 let change = Change::Content { base: Some(content), patches: Vec::new() };
                 self.change(db, key, seq, |entry| entry.change.lay(part, change));
@@ -108,6 +108,7 @@ impl Layer {
                 self.lay(db, key, entry);
             }
         }
+        self.order.make_contiguous().sort_by_key(|(seq, ..)| *seq);
         self.hints.extend(newer.hints);
     }
 
@@ -156,8 +157,10 @@ impl Layer {
             to.cleared = from.cleared.take();
         }
         while taken.bytes < bytes_max {
-            let Some((_, db, key)) = self.order.pop_front() else { break };
-            self.hand_over(&mut taken, db, &key);
+            let Some((seq, db, key)) = self.order.pop_front() else { break };
+            if self.queued(seq, db, &key).is_some() {
+                self.hand_over(&mut taken, db, &key);
+            }
         }
         taken
     }
@@ -169,7 +172,7 @@ impl Layer {
             to.cleared = from.cleared.take();
         }
         for (seq, db, key) in std::mem::take(&mut self.order) {
-            match self.dbs[usize::from(db)].keys.get(&key) {
+            match self.queued(seq, db, &key) {
                 Some(entry) if entry.only_removes() => self.hand_over(&mut taken, db, &key),
                 Some(_) => self.order.push_back((seq, db, key)),
                 None => {}
@@ -192,8 +195,8 @@ impl Layer {
 
     /// All keys with their changes, oldest first.
     pub fn changes(&self) -> impl Iterator<Item = (Db, &Key, &KeyChange)> {
-        self.order.iter().filter_map(|(_, db, key)| {
-            let (key, entry) = self.dbs[usize::from(*db)].keys.get_key_value(key)?;
+        self.order.iter().filter_map(|(seq, db, key)| {
+            let entry = self.queued(*seq, *db, key)?;
             Some((*db, key, &entry.change))
         })
     }
@@ -210,10 +213,15 @@ impl Layer {
 
     /// The oldest batch of which something is here.
     pub fn oldest(&self) -> Option<Seq> {
-        let keys = self.order.iter().find_map(|(_, db, key)| {
-            self.dbs[usize::from(*db)].keys.get(key).map(|entry| entry.oldest)
-        });
+        let mut queue = self.order.iter();
+        let keys = queue.find_map(|(seq, db, key)| self.queued(*seq, *db, key).map(|_| *seq));
         self.dbs.iter().filter_map(|db| db.cleared).chain(keys).min()
+    }
+
+    /// The entry for which a key was queued with batch `seq`; `None` where that has gone, though
+    /// the key may have been queued again since.
+    fn queued(&self, seq: Seq, db: Db, key: &[u8]) -> Option<&Entry> {
+        self.entry(db, key).filter(|entry| entry.oldest == seq)
     }
 
     fn entry(&self, db: Db, key: &[u8]) -> Option<&Entry> {
@@ -232,10 +240,10 @@ impl Layer {
 }
 
 impl Entry {
-    /// Removes everything: what was older is dropped, and this batch is the oldest.
-    fn clear(&mut self, seq: Seq) {
+    /// Removes everything: what was older is dropped. The entry stays as old as it was, as its
+    /// place in the order does: until it is applied the tree lacks what was dropped.
+    fn clear(&mut self) {
         if step(Step::RemovalFirst) {
-            self.oldest = seq;
             self.change.parts.clear();
         }
         self.change.cleared = true;
@@ -244,7 +252,7 @@ impl Entry {
     fn lay(&mut self, newer: Entry) {
         self.newest = newer.newest;
         if newer.change.cleared {
-            self.clear(newer.oldest);
+            self.clear();
         }
         for (part, change) in newer.change.parts {
             self.change.lay(part, change);
@@ -634,4 +642,55 @@ impl Entry {
 fn built(base: Content, newest_first: &[&(u64, Content)]) -> Content {
     let patches: Vec<_> = newest_first.iter().rev().map(|patch| (*patch).clone()).collect();
     patched(base, &patches)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(key: &str, part: Part) -> Op {
+        Op::Put(0, key.as_bytes().into(), part, Content::new(b"x".to_vec()))
+    }
+
+    fn durable(batches: &[&[Op]]) -> Backlog {
+        let mut backlog = Backlog::default();
+        for batch in batches {
+            backlog.record(batch.iter().cloned());
+        }
+        backlog.submit();
+        backlog.synced(backlog.issued());
+        backlog
+    }
+
+    #[test]
+    fn a_key_made_anew_does_not_hide_an_older_one() {
+        let absent = Op::AbsentKey(0, b"a"[..].into());
+        let again = [absent, put("a", Part::Type)];
+        let backlog = durable(&[&[put("a", Part::Type)], &[put("b", Part::Type)], &again]);
+        assert_eq!(backlog.applied_seq(), 0, "the tree lacks b of batch 2");
+    }
+
+    #[test]
+    fn a_key_queued_before_a_flush_does_not_hide_an_older_one() {
+        let [a, b, c] = ["a", "b", "c"].map(|key| put(key, Part::Type));
+        let flush = Op::AbsentDb(0);
+        let mut backlog = durable(&[&[a.clone()], &[b.clone()], &[flush], &[c], &[b], &[a]]);
+        let mut applied = Vec::new();
+        while backlog.take(1).is_some() {
+            applied.push(backlog.applied_seq());
+            backlog.applied(&[]);
+        }
+        assert_eq!(applied, [2, 4, 5], "what is being applied does not count yet");
+        assert_eq!(backlog.applied_seq(), 6);
+    }
+
+    #[test]
+    fn what_failed_goes_back_in_its_order() {
+        let removal = Op::AbsentKey(0, b"gone"[..].into());
+        let mut backlog = durable(&[&[put("a", Part::Type)], &[removal]]);
+        let layer = backlog.take_removals().expect("there is a removal");
+        assert_eq!(layer.oldest(), Some(2));
+        backlog.applied(&[(0, b"gone"[..].into())]);
+        assert_eq!(backlog.applied_seq(), 0, "the tree lacks a of batch 1");
+    }
 }

@@ -4,7 +4,7 @@
 //! settles in the same way: what it recorded becomes one batch in the journal's next group and in
 //! the backlog, and the newest batch it speaks of says when its reply may leave.
 
-use crate::command::client::{Client, ClientId, Clients};
+use crate::command::client::{Client, ClientId, Clients, Closing};
 use crate::command::server::Server;
 use crate::command::table::{FREES, NO_AUTH, WRITE};
 use crate::command::{Command, Cx, Error, Grant, Need, Stop};
@@ -67,7 +67,13 @@ pub fn execute(
             note(ground, caller, |client| client.last_command = Some(command));
             run(ground, caller, command, args, grant, reply.reborrow())
         }
-        Err(stop) => Err(stop),
+        Err(stop) => {
+            if is_http(args.get(0)) {
+                log::warn!("a client was disconnected: it speaks HTTP");
+                note(ground, caller, |client| client.closing = Some(Closing::AtOnce));
+            }
+            Err(stop)
+        }
     };
     let shown = settle(ground);
     if !matches!(result, Err(Stop::Park(_))) {
@@ -88,6 +94,11 @@ pub fn execute(
             Ran::Done(shown)
         }
     }
+}
+
+/// Whether this begins a line of HTTP: then a web page may have sent the rest.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 /// Notes something on the client that asks.

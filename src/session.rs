@@ -28,6 +28,8 @@ pub struct Session {
     gates: VecDeque<Gate>,
     /// What the command under way waits for.
     pub parked: Option<Parked>,
+    /// Its commands wait until it has read replies.
+    pub held: bool,
     /// What a parked command finds when it runs again.
     pub grant: Option<Grant>,
 }

@@ -134,7 +134,7 @@ impl Engine {
         }
         let gated = session.is_gated();
         let mut warm_until = 0;
-        while session.parked.is_none() {
+        while session.parked.is_none() && !self.is_full(&session) {
             if session.at >= warm_until {
                 warm_until = self.warm(id, &session);
             }
@@ -150,13 +150,21 @@ impl Engine {
         if !gated && session.is_gated() {
             self.gated.push(id);
         }
-        let too_much = session.unsent() as u64 > self.server.config.output_bytes;
+        session.held = session.parked.is_none() && self.is_full(&session);
         self.sessions.insert(id, session);
-        if too_much {
-            self.close(id, Closing::AtOnce);
-            log::warn!("client {id} was disconnected: it has not read its replies");
-        }
         self.ready.push(id);
+    }
+
+    /// Whether a client has left so many replies unread that its next commands wait.
+    fn is_full(&self, session: &Session) -> bool {
+        session.unsent() as u64 > self.server.config.output_bytes
+    }
+
+    /// Runs what a client has sent and that waited until it had read enough of its replies.
+    pub fn resume(&mut self, id: ClientId) {
+        if self.sessions.get(&id).is_some_and(|session| session.held && !self.is_full(session)) {
+            self.run(id);
+        }
     }
 
     /// Touches what the next requests of a pipeline will read. Answers where the last of them ends.
@@ -340,6 +348,11 @@ impl Engine {
         std::mem::take(&mut self.ready)
     }
 
+    /// Whether some client is to be served in the next turn.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// Whether a client is to be disconnected now.
     pub fn is_over(&self, id: ClientId) -> bool {
         let (Some(client), Some(session)) = (self.clients.get(id), self.sessions.get(&id)) else {
@@ -362,6 +375,9 @@ impl Engine {
         self.server.stats.bytes_out += bytes as u64;
         if let Some(session) = self.sessions.get_mut(&id) {
             session.sent(bytes);
+            if session.held {
+                self.ready.push(id);
+            }
         }
     }
 
@@ -370,9 +386,9 @@ impl Engine {
         self.ready.push(id);
     }
 
-    /// Whether a client waits for something; then it is not read from.
-    pub fn is_parked(&self, id: ClientId) -> bool {
-        self.sessions.get(&id).is_some_and(|session| session.parked.is_some())
+    /// Whether a client waits for something, or has not read its replies: it is not read from.
+    pub fn is_waiting(&self, id: ClientId) -> bool {
+        self.sessions.get(&id).is_some_and(|session| session.parked.is_some() || session.held)
     }
 
     /// Why the server has to stop, where it has to.

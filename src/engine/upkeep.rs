@@ -83,6 +83,9 @@ impl Engine {
 
     /// How long the event loop may sleep, in microseconds.
     pub fn sleep_us(&self) -> u64 {
+        if self.has_ready() {
+            return 0;
+        }
         let pipeline = &self.pipeline;
         let mut until = self.upkeep.next_round_us;
         if let Some(hold) = self.hold_end_us() {

@@ -39,8 +39,9 @@ impl Connection {
 
     /// Reads and runs until nothing is left, the client is parked, or it has had its turn.
     pub fn read(&mut self, engine: &mut Engine) -> State {
+        engine.resume(self.id);
         for _ in 0..READS_MAX {
-            if !self.readable || engine.is_parked(self.id) {
+            if !self.readable || engine.is_waiting(self.id) {
                 return State::Open;
             }
             let Some(input) = engine.input(self.id) else { return State::Closed };

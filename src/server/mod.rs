@@ -264,7 +264,8 @@ impl Server {
         let Some(connection) = self.connections.get_mut(&token) else { return };
         let id = connection.id;
         let stopping = self.engine.shutdown().is_some();
-        if !stopping && connection.read(&mut self.engine) == State::Closed {
+        let read = if stopping { State::Open } else { connection.read(&mut self.engine) };
+        if read == State::Closed || self.engine.is_over(id) {
             return self.drop_client(token);
         }
         if connection.write(&mut self.engine) == State::Closed || self.engine.is_over(id) {

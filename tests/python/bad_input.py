@@ -101,7 +101,10 @@ def same_answers(ports, data, what):
         ours.take(IDLE_SECONDS if not ours.data else 0)
         if (masked(ours.data), ours.closed) == (masked(theirs.data), theirs.closed):
             break
-        if time.monotonic() - begin > SETTLE_SECONDS_MAX:
+        late = time.monotonic() - begin > SETTLE_SECONDS_MAX
+        if late and stopped_at_nul(data, theirs):
+            break
+        if late:
             raise Wrong("%s: sent %r\n  dredis %r%s\n  redis  %r%s" % (
                 what, data[:200], ours.data[:300], " (closed)" if ours.closed else "",
                 theirs.data[:300], " (closed)" if theirs.closed else ""))
@@ -109,8 +112,14 @@ def same_answers(ports, data, what):
     theirs.socket.close()
 
 
+def stopped_at_nul(data, theirs):
+    """Redis looks for the end of a line with strchr: a NUL in it hides that from it for ever."""
+    return b"\x00" in data and not theirs.closed and theirs.data.count(b"\n") < data.count(b"\n")
+
+
 def masked(data):
-    """Without what the reply to HELLO has of each server's own: version and connection id."""
+    """Without what each server has of its own in the reply to HELLO, and what 7.2 says otherwise."""
+    data = data.replace(b"otherwise the HELLO <proto> AUTH", b"otherwise the HELLO AUTH")
     data = re.sub(rb"\$2\r\nid\r\n:\d+", b"id", data)
     return re.sub(rb"version\r\n\$\d+\r\n[\d.]+", b"version", data)
 
