@@ -283,8 +283,9 @@ impl Engine {
                 self.post(Job::Names { id, db, pattern, overlay, bytes_max });
             }
             Listing::Count(db) => {
-                self.keys.sizes.begin_count(db);
                 let overlay = self.keys.overlay(db);
+                let present = overlay.names.values().filter(|present| **present).count();
+                self.keys.sizes.begin_count(db, present);
                 self.post(Job::Count(db, overlay));
             }
         }

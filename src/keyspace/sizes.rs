@@ -33,10 +33,11 @@ impl Sizes {
         self.dbs[usize::from(db)].keys += keys;
     }
 
-    /// A count begins: what comes and goes from here on is added to what it finds.
-    pub fn begin_count(&mut self, db: Db) {
+    /// A count of the tree begins: what comes and goes from here on, and what memory knows to be
+    /// there, is added to what it finds.
+    pub fn begin_count(&mut self, db: Db, present: usize) {
         if !self.dbs[usize::from(db)].known {
-            self.dbs[usize::from(db)].keys = 0;
+            self.dbs[usize::from(db)].keys = i64::try_from(present).unwrap_or(i64::MAX);
         }
     }
 
