@@ -122,7 +122,7 @@ impl Machine {
     /// A client sends bytes.
     pub fn send_bytes(&mut self, client: ClientId, bytes: &[u8]) {
         self.engine.input(client).expect("a client that is there").extend_from_slice(bytes);
-        if !self.engine.is_parked(client) {
+        if !self.engine.is_waiting(client) {
             self.engine.run(client);
         }
         self.go_on();
