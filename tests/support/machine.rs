@@ -210,11 +210,6 @@ impl Machine {
         self.until(Machine::is_settled)
     }
 
-    /// Waits until all that was issued is in the tree, synced or not.
-    pub fn write(&mut self) -> bool {
-        self.until(|machine| machine.engine.keys.backlog.is_empty())
-    }
-
     fn until(&mut self, done: impl Fn(&Machine) -> bool) -> bool {
         for _ in 0..TURNS_MAX {
             if done(self) {
