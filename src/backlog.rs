@@ -674,7 +674,14 @@ mod tests {
     fn a_key_queued_before_a_flush_does_not_hide_an_older_one() {
         let [a, b, c] = ["a", "b", "c"].map(|key| put(key, Part::Type));
         let flush = Op::AbsentDb(0);
-        let mut backlog = durable(&[&[a.clone()], &[b.clone()], &[flush], &[c], &[b], &[a]]);
+        let mut backlog = durable(&[
+            &[put("a", Part::Type)],
+            &[put("b", Part::Type)],
+            &[flush],
+            &[c],
+            &[b],
+            &[a],
+        ]);
         let mut applied = Vec::new();
         while backlog.take(1).is_some() {
             applied.push(backlog.applied_seq());
