@@ -93,7 +93,8 @@ def connection(r):
 
 
 def look_at_tree(server, r):
-    """The first example of the README."""
+    """The first example of the README: a server that is idle otherwise."""
+    time.sleep(0.2)
     r.set("msg", "Hello World")
     for name, expected in (("type", "string"), ("value", "Hello World")):
         with open(os.path.join(server.root, "0", "msg", name)) as file:
