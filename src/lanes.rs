@@ -140,6 +140,8 @@ pub enum Report {
     Journal(journal::Status),
     /// A backup began: its first batch.
     BackupBegan(String, Seq, journal::Status),
+    /// A backup could not begin: the disk is full.
+    BackupRefused(Error),
     /// A backup ended; whether it was whole.
     BackupEnded(bool, journal::Status),
     /// A layer is in the tree but for what failed on a full disk.
@@ -253,8 +255,13 @@ impl JournalWorker {
                 Err(error) => return Err(error),
             },
             Job::BeginBackup(id) => {
-                let first = self.journal.begin_backup(&id)?;
-                return Ok(Report::BackupBegan(id, first, self.journal.status()));
+                return match self.journal.begin_backup(&id) {
+                    Ok(first) => Ok(Report::BackupBegan(id, first, self.journal.status())),
+                    Err(journal::Error::Full { .. }) => Ok(Report::BackupRefused(Error::fixed(
+                        "ERR the disk below ROOT_DIR is full: a backup cannot begin",
+                    ))),
+                    Err(error) => Err(error),
+                };
             }
             Job::EndBackup(id) => {
                 let whole = self.journal.end_backup(&id)?;

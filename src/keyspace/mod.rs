@@ -629,6 +629,12 @@ impl Keyspace {
         self.caches.iter().map(Cache::len).sum()
     }
 
+    /// The directory of a key below ROOT_DIR, or where it would lie. In a database where some names
+    /// lie hashed it waits for the disk.
+    pub fn dir(&self, db: Db, key: &[u8]) -> Result<String, Stop> {
+        self.reader.dir(db, key, Wait::Yes).map_err(|error| cannot_read(&error))
+    }
+
     /// Says whether the filter has the names of the tree.
     pub fn set_filter_complete(&mut self, complete: bool) {
         self.filter.set_complete(complete);
