@@ -76,7 +76,7 @@ fn a_checkpoint_that_is_not_synced_is_noticed() {
 
 #[test]
 fn a_writer_that_runs_ahead_of_the_journal_is_noticed() {
-    is_noticed(Step::WriterWaits, &["large"]);
+    is_noticed(Step::WriterWaits, &["recycling"]);
 }
 
 #[test]
