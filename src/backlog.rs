@@ -451,6 +451,7 @@ impl Backlog {
         for op in ops {
             self.durable.record(seq, op);
         }
+        self.durable.hints.append(&mut self.filling.hints);
         self.issued = seq;
         self.durable_seq = seq;
     }

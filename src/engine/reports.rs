@@ -67,7 +67,7 @@ impl Engine {
                 self.walked(db, &names, deadlines, next);
             }
             Report::Swept(more) => self.upkeep.trash = more,
-            Report::Hints(minute, hints) => self.take_hints(minute, hints),
+            Report::Hints(hints) => self.take_hints(hints),
             Report::Idle(lane) => {
                 if lane == Lane::Writer {
                     self.pipeline.writing = false;
@@ -128,7 +128,7 @@ impl Engine {
                 self.runnable.push_back(id);
             }
         }
-        self.look_at_loaded(miss);
+        self.look_at_loaded(miss, result.is_ok());
     }
 
     fn counted(&mut self, db: u16, count: io::Result<u64>) {
