@@ -222,7 +222,6 @@ impl Engine {
                 return false;
             }
         };
-        self.server.stats.commands += 1;
         self.execute(caller, session, end)
     }
 
@@ -242,7 +241,9 @@ impl Engine {
                     session.gate(start, shown);
                 }
                 session.consume(end);
-                !session.unread().is_empty()
+                self.server.stats.commands += 1;
+                // Behind SHUTDOWN nothing runs any more.
+                !session.unread().is_empty() && self.server.shutdown.is_none()
             }
             Ran::Parked(need) => {
                 session.parked = Some(Parked::default());
@@ -325,6 +326,8 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let protocol = self.clients.get(id).map(|client| client.protocol).unwrap_or_default();
         crate::resp::Reply::new(&mut session.output, protocol).error_bytes(&error.0);
+        self.server.stats.commands += 1;
+        self.server.stats.errors += 1;
         let limits = Limits { authenticated: true, bulk_bytes_max: usize::MAX };
         if let Ok(Parsed::Command { end }) =
             session.parser.parse(&session.input[session.at..], limits)

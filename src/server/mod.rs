@@ -34,6 +34,8 @@ const LISTENERS_MAX: usize = 8;
 const EVENTS_MAX: usize = 1024;
 /// Connections that one turn accepts.
 const ACCEPTS_MAX: usize = 256;
+/// Where descriptors have run out, the next try is so much later.
+const ACCEPT_PAUSE_US: u64 = 1_000_000;
 /// A stop that takes longer leaves the rest to the journal.
 const STOP_MS_MAX: u64 = 60_000;
 /// Descriptors beside those of clients: files of the tree, the journal, the log.
@@ -67,14 +69,17 @@ struct Server {
     next_token: usize,
     signals: signals::Signals,
     clock: RealClock,
+    /// Somebody may wait to be accepted.
     accepting: bool,
+    /// Nobody is accepted before: there were no descriptors.
+    accept_after_us: u64,
     stop_by_ms: Option<u64>,
     _lock: LockGuard,
     _temporary: Option<tempfile::TempDir>,
 }
 
-fn start(config: Config) -> Result<Server, String> {
-    raise_descriptors(config.maxclients);
+fn start(mut config: Config) -> Result<Server, String> {
+    config.maxclients = raise_descriptors(config.maxclients);
     let (root, temporary) = make_root(&config)?;
     let lock = lock(&root).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => {
@@ -118,6 +123,7 @@ fn start(config: Config) -> Result<Server, String> {
         signals,
         clock,
         accepting: false,
+        accept_after_us: 0,
         stop_by_ms: None,
         _lock: lock,
         _temporary: temporary,
@@ -163,21 +169,26 @@ fn make_dir(root: &Path) -> io::Result<()> {
     }
 }
 
-fn raise_descriptors(maxclients: u64) {
+/// Raises the limit of open files to what so many clients need. Answers how many clients there is
+/// room for: the tree and the journal need descriptors, too.
+fn raise_descriptors(maxclients: u64) -> u64 {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
+    let before = limit.current;
     let wanted = maxclients + DESCRIPTORS_RESERVED;
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return;
+    if before.is_none_or(|current| current >= wanted) {
+        return maxclients;
     }
     limit.current = Some(limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)));
-    let set = setrlimit(Resource::Nofile, limit);
-    if set.is_err() || limit.current.is_some_and(|current| current < wanted) {
+    let raised = if setrlimit(Resource::Nofile, limit).is_ok() { limit.current } else { before };
+    let room = raised.unwrap_or(wanted).saturating_sub(DESCRIPTORS_RESERVED).max(1);
+    if room < maxclients {
         log::warn!(
-            "the limit of open files is below {wanted}, so fewer than {maxclients} clients can \
-             connect: raise it with ulimit -n"
+            "the limit of open files is below {wanted}, so {room} clients and not {maxclients} \
+             can connect: raise it with ulimit -n"
         );
     }
+    room.min(maxclients)
 }
 
 fn log_start(opened: &Opened, listeners: &[Listener]) {
@@ -221,7 +232,9 @@ impl Server {
 
     /// One turn of the loop. Answers the exit code when the server has stopped.
     fn turn(&mut self, events: &mut Events) -> io::Result<Option<u8>> {
-        let wait_us = if self.engine.wants_commit() { 0 } else { self.engine.sleep_us() };
+        let accepts = self.accepting && self.clock.monotonic_us() >= self.accept_after_us;
+        let at_once = accepts || self.engine.wants_commit();
+        let wait_us = if at_once { 0 } else { self.engine.sleep_us() };
         match self.poll.poll(events, Some(Duration::from_micros(wait_us))) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
             result => result?,
@@ -301,21 +314,33 @@ impl Server {
         }
     }
 
+    /// Accepts who waits, a bounded number a turn. The sockets tell of new connections only once,
+    /// so what is left is asked for again in the next turn.
     fn accept_all(&mut self) {
         self.accepting = false;
+        let now_us = self.clock.monotonic_us();
+        if now_us < self.accept_after_us {
+            self.accepting = true;
+            return;
+        }
         for index in 0..self.listeners.len() {
-            for _ in 0..ACCEPTS_MAX {
+            let mut accepted = 0;
+            while accepted < ACCEPTS_MAX {
                 match self.listeners[index].accept() {
                     Ok((stream, peer)) => self.welcome(stream, peer),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) => {
-                        // Out of descriptors: tried again in the next turn that has something else.
-                        self.accepting = is_out_of_descriptors(&error);
                         log::warn!("a connection was not accepted: {error}");
-                        break;
+                        if is_out_of_descriptors(&error) {
+                            self.accepting = true;
+                            self.accept_after_us = now_us + ACCEPT_PAUSE_US;
+                            return;
+                        }
                     }
                 }
+                accepted += 1;
             }
+            self.accepting |= accepted == ACCEPTS_MAX;
         }
     }
 
