@@ -24,6 +24,8 @@ use std::sync::Arc;
 /// What one entry costs beside its bytes, about: two table slots, the queue, the key's header.
 const ENTRY_BYTES: usize = 160;
 
+/// How many ops [`Layer::warm`] takes.
+const WARM_OPS: usize = 16;
 /// What one part costs beside its bytes, about: its place in the entry, the header of its content.
 const PART_BYTES: usize = size_of::<(Part, Change)>() + 48;
 /// How many parts most keys have in the backlog: a type and a value.
@@ -224,6 +226,23 @@ impl Layer {
         self.entry(db, key).filter(|entry| entry.oldest == seq)
     }
 
+    /// Touches what recording these ops will read, all of it before any of it is needed: the
+    /// memory's answers then come together, not one after the other.
+    fn warm(&self, ops: &[(Seq, Op)]) {
+        let mut entries = [None; WARM_OPS];
+        for (entry, (_, op)) in entries.iter_mut().zip(ops) {
+            if let Op::Put(db, key, ..) = op {
+                *entry = self.entry(*db, key);
+            }
+        }
+        let changes = entries.map(|entry| entry.and_then(|entry| entry.change.parts.last()));
+        let contents = changes.map(|change| match change {
+            Some((_, Change::Content { base: Some(base), .. })) => Some(base.len()),
+            _ => None,
+        });
+        std::hint::black_box(contents);
+    }
+
     fn entry(&self, db: Db, key: &[u8]) -> Option<&Entry> {
         self.dbs[usize::from(db)].keys.get(key)
     }
@@ -384,9 +403,18 @@ impl Log {
 
     /// Records everything in a layer and empties the log.
     fn drain_into(&mut self, layer: &mut Layer) {
-        for (seq, op) in self.ops.drain(..) {
-            layer.record(seq, op);
+        let mut ops = self.ops.drain(..);
+        loop {
+            layer.warm(&ops.as_slice()[..ops.len().min(WARM_OPS)]);
+            let before = ops.len();
+            for (seq, op) in ops.by_ref().take(WARM_OPS) {
+                layer.record(seq, op);
+            }
+            if before <= WARM_OPS {
+                break;
+            }
         }
+        drop(ops);
         layer.hints.append(&mut self.hints);
         self.bytes = 0;
         self.new_keys = 0;
@@ -423,6 +451,7 @@ impl Backlog {
         for op in ops {
             self.durable.record(seq, op);
         }
+        self.durable.hints.append(&mut self.filling.hints);
         self.issued = seq;
         self.durable_seq = seq;
     }

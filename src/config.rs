@@ -15,9 +15,9 @@ use std::path::PathBuf;
 pub enum Fsync {
     /// Once the write would survive a power cut.
     Always,
-    /// At once; the journal is synced every second.
+    /// Once the journal is written; it is synced about once a second.
     Everysec,
-    /// At once; the kernel decides when the journal reaches the disk.
+    /// At once, before the journal is written; it is synced about once a second all the same.
     No,
 }
 

@@ -113,6 +113,8 @@ pub enum Job {
     Sweep,
     /// Read the hints of a minute from an offset on.
     ReadHints(u64, u64),
+    /// File hints of deadlines that the tree has.
+    FileHints(Vec<(u64, Db, Key)>),
     /// The hints of a minute are dealt with.
     RemoveHints(u64),
     /// All deadlines in the tree have hints, or not.
@@ -140,6 +142,8 @@ pub enum Report {
     Journal(journal::Status),
     /// A backup began: its first batch.
     BackupBegan(String, Seq, journal::Status),
+    /// A backup could not begin: the disk is full.
+    BackupRefused(Error),
     /// A backup ended; whether it was whole.
     BackupEnded(bool, journal::Status),
     /// A layer is in the tree but for what failed on a full disk.
@@ -170,7 +174,7 @@ pub enum Report {
     /// Whether there is more trash.
     Swept(bool),
     /// Hints of a minute.
-    Hints(u64, hints::Hints),
+    Hints(hints::Hints),
     /// Nothing to tell.
     Idle(Lane),
     /// The disk or the journal failed: the server stops, and says this.
@@ -195,6 +199,7 @@ impl Job {
             Job::Names { .. } | Job::Count(..) | Job::Walk { .. } => Lane::Lister,
             Job::Sweep
             | Job::ReadHints(..)
+            | Job::FileHints(_)
             | Job::RemoveHints(_)
             | Job::MarkHints(_)
             | Job::Free(_) => Lane::Sweeper,
@@ -253,8 +258,13 @@ impl JournalWorker {
                 Err(error) => return Err(error),
             },
             Job::BeginBackup(id) => {
-                let first = self.journal.begin_backup(&id)?;
-                return Ok(Report::BackupBegan(id, first, self.journal.status()));
+                return match self.journal.begin_backup(&id) {
+                    Ok(first) => Ok(Report::BackupBegan(id, first, self.journal.status())),
+                    Err(journal::Error::Full { .. }) => Ok(Report::BackupRefused(Error::fixed(
+                        "ERR the disk below ROOT_DIR is full: a backup cannot begin",
+                    ))),
+                    Err(error) => Err(error),
+                };
             }
             Job::EndBackup(id) => {
                 let whole = self.journal.end_backup(&id)?;
@@ -445,7 +455,11 @@ impl SweepWorker {
             Job::Sweep => return Ok(Report::Swept(self.sweeper.sweep(SWEEP_FILES)?)),
             Job::ReadHints(minute, offset) => {
                 let hints = hints::read(&*self.disk, minute, offset, HINT_NAMES)?;
-                return Ok(Report::Hints(minute, hints));
+                return Ok(Report::Hints(hints));
+            }
+            Job::FileHints(found) => {
+                let found: Vec<_> = found.iter().map(|(m, db, key)| (*m, *db, &**key)).collect();
+                hints::append(&*self.disk, &found)?;
             }
             Job::RemoveHints(minute) => hints::remove(&*self.disk, minute)?,
             Job::MarkHints(complete) => hints::set_complete(&*self.disk, complete)?,

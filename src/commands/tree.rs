@@ -8,7 +8,6 @@ use crate::command::table::{
 };
 use crate::command::{Command, Cx, Done, Error, Keyspace, Need, Result, Stop, fail};
 use crate::layout::op::Seq;
-use crate::layout::{names, paths};
 
 const OURS: &str = "dredis";
 const RUNS_IT: Flags = ADMIN.and(NOSCRIPT).and(NO_MULTI);
@@ -87,7 +86,7 @@ impl Lag {
 
 /// The directory below ROOT_DIR, whether or not the key is there.
 fn tree_path(cx: &mut Cx<'_, '_>) -> Result {
-    let path = paths::key_dir(cx.db, &names::encode(cx.args.get(2)));
+    let path = cx.keys.dir(cx.db, cx.args.get(2))?;
     cx.reply.bulk(path.as_bytes());
     Ok(Done)
 }

@@ -79,6 +79,8 @@ struct Waiting {
     counts: Vec<(Db, ClientId)>,
     backup_start: Vec<(Seq, String, ClientId)>,
     backup_began: Vec<ClientId>,
+    /// The journal was asked to begin a backup; perhaps nobody waits for it any more.
+    backup_asked: bool,
     backup_stop: Vec<ClientId>,
 }
 
@@ -258,6 +260,11 @@ impl Engine {
             Need::Room => waiting.room.push_back(id),
             Need::Applied(seq) => waiting.applied.push((seq, id)),
             Need::Synced(seq) => waiting.synced.push((seq, id)),
+            Need::BackupStart(_) if waiting.backup_begins() => {
+                let text = "ERR another backup is just beginning: wait until it has ended";
+                session.grant = Some(Grant::Failed(Error::fixed(text)));
+                self.runnable.push_back(id);
+            }
             Need::BackupStart(name) => {
                 let issued = self.keys.backlog.issued();
                 waiting.backup_start.push((issued, name, id));
@@ -420,6 +427,11 @@ impl Waiting {
         self.backup_start.retain(|(_, _, waiter)| *waiter != id);
         self.backup_began.retain(|waiter| *waiter != id);
         self.backup_stop.retain(|waiter| *waiter != id);
+    }
+
+    /// Whether a backup is about to begin: there is one at a time.
+    fn backup_begins(&self) -> bool {
+        self.backup_asked || !self.backup_start.is_empty()
     }
 
     /// Whether somebody waits for the tree: then the writer does not yield.

@@ -375,6 +375,7 @@ impl Engine {
         let begun: Vec<_> = done.collect();
         for (_, name, id) in begun {
             self.waiting.backup_began.push(id);
+            self.waiting.backup_asked = true;
             self.post(Job::BeginBackup(name));
         }
         let bound = self.server.config.backlog_bytes as usize;

@@ -37,10 +37,9 @@ impl Engine {
                 self.server.journal = status;
                 let since_ms = self.server.now_ms;
                 self.server.backup = Some(Backup { id: name, first, since_ms, lost: false });
-                for id in std::mem::take(&mut self.waiting.backup_began) {
-                    self.grant(id, Grant::Done);
-                }
+                self.backup_began(None);
             }
+            Report::BackupRefused(error) => self.backup_began(Some(error)),
             Report::BackupEnded(whole, status) => {
                 self.server.journal = status;
                 self.backup_ended(whole);
@@ -68,7 +67,7 @@ impl Engine {
                 self.walked(db, &names, deadlines, next);
             }
             Report::Swept(more) => self.upkeep.trash = more,
-            Report::Hints(minute, hints) => self.take_hints(minute, hints),
+            Report::Hints(hints) => self.take_hints(hints),
             Report::Idle(lane) => {
                 if lane == Lane::Writer {
                     self.pipeline.writing = false;
@@ -92,6 +91,13 @@ impl Engine {
         self.post(crate::lanes::Job::Trim(seq));
         self.wake();
         self.feed_writer();
+    }
+
+    fn backup_began(&mut self, refused: Option<Error>) {
+        self.waiting.backup_asked = false;
+        for id in std::mem::take(&mut self.waiting.backup_began) {
+            self.grant(id, refused.clone().map_or(Grant::Done, Grant::Failed));
+        }
     }
 
     fn backup_ended(&mut self, whole: bool) {
@@ -122,7 +128,7 @@ impl Engine {
                 self.runnable.push_back(id);
             }
         }
-        self.look_at_loaded(miss);
+        self.look_at_loaded(miss, result.is_ok());
     }
 
     fn counted(&mut self, db: u16, count: io::Result<u64>) {

@@ -10,7 +10,7 @@ use crate::command::server::{Server, Stats};
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::journal::{self, Group, Journal};
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Keyspace, expiry};
 use crate::lanes::{self, Worker};
 use crate::layout::hints;
 use crate::layout::op::DATABASES;
@@ -171,6 +171,8 @@ fn survey(
     let mut upkeep = Upkeep::default();
     upkeep.trash = true;
     upkeep.minutes.extend(hints::minutes(disk)?);
+    let near = expiry::near_minutes(keys.now_ms);
+    upkeep.ahead = upkeep.minutes.range(near).copied().collect();
     let complete = hints::is_complete(disk)?;
     if empty && !complete {
         hints::set_complete(disk, true)?;

@@ -1,12 +1,13 @@
 //! What goes on beside commands: expiry, walks over the tree, trash, figures, memory.
 
 use super::Engine;
-use crate::keyspace::{Miss, Need, Stop};
+use crate::keyspace::{Miss, Need, Stop, expiry};
 use crate::lanes::{Job, Lane};
 use crate::layout::hints::Hints;
 use crate::layout::op::{DATABASES, Db, Key};
 use crate::layout::reader::What;
 use crate::layout::writer::Applied;
+use hashbrown::HashSet;
 use std::collections::BTreeSet;
 
 /// How many due keys one tick looks at.
@@ -25,15 +26,26 @@ pub(super) struct Upkeep {
     pub walk: Option<Walk>,
     /// Minutes that have a file of hints.
     pub minutes: BTreeSet<u64>,
+    /// Minutes of which the hints are read ahead, for the deadlines in memory: at the start.
+    pub ahead: BTreeSet<u64>,
     /// Hints that were read and not looked at.
     names: Vec<(Db, Key)>,
-    /// The minute they are of, and where its file goes on.
-    reading: Option<(u64, Option<u64>)>,
+    /// Where they come from.
+    reading: Option<Reading>,
     /// Keys that are loaded only to see whether they have expired.
-    looked_for: usize,
+    looked_for: HashSet<(Db, Key)>,
     next_round_us: u64,
     commands_before: u64,
     active: bool,
+}
+
+/// A file of hints that is being read.
+struct Reading {
+    minute: u64,
+    /// Where it goes on; `None` behind its end.
+    next: Option<u64>,
+    /// It stays: its minute is not over.
+    ahead: bool,
 }
 
 /// A walk over the tree: for the filter of names, and for hints where those are not complete.
@@ -94,6 +106,9 @@ impl Engine {
         if !self.keys.backlog.is_written() && !pipeline.writing {
             until = until.min(pipeline.last_command_us + super::pipeline::IDLE_US);
         }
+        if !self.upkeep.names.is_empty() && self.has_room_to_expire() {
+            return 0;
+        }
         if let Some(next_ms) = self.keys.expiry.next_ms() {
             let wait_ms = next_ms.saturating_sub(self.server.now_ms);
             until = until.min(pipeline.now_us + (wait_ms + 1) * 1000);
@@ -103,9 +118,8 @@ impl Engine {
 
     /// Removes keys whose time has come.
     fn expire(&mut self) {
-        let bound = self.server.config.backlog_bytes as usize / EXPIRE_BACKLOG_SHARE;
         for _ in 0..EXPIRE_A_TICK {
-            if self.keys.backlog.bytes() > bound || self.upkeep.looked_for > EXPIRE_A_TICK {
+            if !self.has_room_to_expire() {
                 return;
             }
             let due = self.keys.expiry.pop_due(self.server.now_ms);
@@ -114,15 +128,22 @@ impl Engine {
         }
     }
 
-    /// Opens a key only to see whether it has expired; files its deadline anew if it has moved.
+    fn has_room_to_expire(&self) -> bool {
+        let bound = self.server.config.backlog_bytes as usize / EXPIRE_BACKLOG_SHARE;
+        self.keys.backlog.bytes() <= bound && self.upkeep.looked_for.len() < EXPIRE_A_TICK
+    }
+
+    /// Opens a key only to see whether it has expired; notes its deadline if it has not.
     fn look_at(&mut self, db: Db, key: &Key) {
+        // What the last command was allowed says nothing of now.
+        self.keys.may_expire = true;
         match self.keys.open(db, key, What::Meta) {
-            Ok(id) => self.keys.refile(id),
+            Ok(id) => self.keys.note_deadline(id),
             Err(Stop::Park(Need::Loads)) => {
                 for miss in self.keys.take_misses() {
+                    self.upkeep.looked_for.insert((miss.db, miss.key.clone()));
                     if self.keys.begin_load(miss.db, &miss.key) {
                         self.post(Job::Load(miss));
-                        self.upkeep.looked_for += 1;
                     }
                 }
             }
@@ -132,9 +153,10 @@ impl Engine {
     }
 
     /// A key was loaded: if only to see whether it has expired, now is the time.
-    pub(super) fn look_at_loaded(&mut self, miss: &Miss) {
-        if self.upkeep.looked_for > 0 {
-            self.upkeep.looked_for -= 1;
+    /// A key that could not be read is let alone: whoever asks for it is told why.
+    pub(super) fn look_at_loaded(&mut self, miss: &Miss, was_read: bool) {
+        let wanted = self.upkeep.looked_for.remove(&(miss.db, miss.key.clone()));
+        if wanted && was_read {
             self.look_at(miss.db, &miss.key);
         }
     }
@@ -182,8 +204,8 @@ impl Engine {
         next: Option<u64>,
     ) {
         self.keys.add_names(db, names);
-        for (key, ms) in deadlines {
-            self.keys.file_deadline(db, key, ms);
+        if !deadlines.is_empty() {
+            self.file_hints(db, deadlines);
         }
         let Some(walk) = &mut self.upkeep.walk else { return };
         match next {
@@ -204,30 +226,54 @@ impl Engine {
         self.go_on_walking();
     }
 
+    /// Files deadlines that the tree was found to have, in memory and as hints on disk.
+    fn file_hints(&mut self, db: Db, deadlines: Vec<(Key, u64)>) {
+        let now_ms = self.server.now_ms;
+        let mut hints = Vec::with_capacity(deadlines.len());
+        for (key, ms) in deadlines {
+            self.keys.expiry.file(ms, db, key.clone(), now_ms);
+            hints.push((expiry::minute(ms), db, key));
+        }
+        self.upkeep.minutes.extend(hints.iter().map(|(minute, ..)| *minute));
+        self.post(Job::FileHints(hints));
+    }
+
     fn go_on_with_hints(&mut self) {
         if !self.upkeep.names.is_empty() || !self.is_free(Lane::Sweeper) {
             return;
         }
-        match self.upkeep.reading {
-            Some((minute, Some(offset))) => self.post(Job::ReadHints(minute, offset)),
-            Some((minute, None)) => {
+        match &self.upkeep.reading {
+            Some(Reading { minute, next: Some(offset), .. }) => {
+                self.post(Job::ReadHints(*minute, *offset));
+            }
+            Some(Reading { minute, next: None, ahead }) => {
+                let (minute, ahead) = (*minute, *ahead);
                 self.upkeep.reading = None;
-                self.upkeep.minutes.remove(&minute);
-                self.post(Job::RemoveHints(minute));
-            }
-            None => {
-                let now = crate::keyspace::expiry::minute(self.server.now_ms);
-                if let Some(minute) = self.upkeep.minutes.first().filter(|minute| **minute < now) {
-                    self.upkeep.reading = Some((*minute, Some(0)));
+                if !ahead {
+                    self.upkeep.minutes.remove(&minute);
+                    self.post(Job::RemoveHints(minute));
                 }
+                self.begin_reading();
             }
+            None => self.begin_reading(),
         }
     }
 
+    /// Turns to the hints of the next minute that is over, or else of one to be read ahead.
+    fn begin_reading(&mut self) {
+        let now = expiry::minute(self.server.now_ms);
+        let over = self.upkeep.minutes.first().copied().filter(|minute| *minute < now);
+        let Some(minute) = over.or_else(|| self.upkeep.ahead.pop_first()) else { return };
+        self.upkeep.reading = Some(Reading { minute, next: Some(0), ahead: over.is_none() });
+        self.post(Job::ReadHints(minute, 0));
+    }
+
     /// Hints were read: each key is looked at in the next ticks.
-    pub(super) fn take_hints(&mut self, minute: u64, hints: Hints) {
+    pub(super) fn take_hints(&mut self, hints: Hints) {
         self.upkeep.names = hints.keys;
-        self.upkeep.reading = Some((minute, hints.next));
+        if let Some(reading) = &mut self.upkeep.reading {
+            reading.next = hints.next;
+        }
     }
 
     /// Notes what the writer did: files of hints, trash, its speed.

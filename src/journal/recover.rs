@@ -95,9 +95,6 @@ pub fn inspect(disk: &dyn Disk, visit: &mut dyn FnMut(Record)) -> Report {
     report.checkpoint = folder.checkpoint.map_or(0, |checkpoint| checkpoint.seq);
     report.from_backup = folder.copy_of.is_some();
     report.last = report.checkpoint;
-    for id in &folder.damaged {
-        report.problems.push(format!("journal: {}: damaged header", segment_path(*id)));
-    }
     let mut count = |record: Record| {
         report.records += 1;
         report.last = record.seq;
@@ -105,7 +102,12 @@ pub fn inspect(disk: &dyn Disk, visit: &mut dyn FnMut(Record)) -> Report {
     };
     match folder.replay(disk, &mut count) {
         Ok(outcome) => report.bytes = outcome.bytes,
-        Err(error) => report.problems.push(error.to_string()),
+        Err(error) => {
+            report.problems.push(error.to_string());
+            // A torn header alone is what a power cut leaves; here it may be the cause.
+            let damaged = folder.damaged.iter().map(|id| segment_path(*id));
+            report.problems.extend(damaged.map(|path| format!("journal: {path}: damaged header")));
+        }
     }
     report
 }

@@ -90,7 +90,9 @@ impl Life {
 
     /// The oracle. `trimmed` may be ahead of the disk by one that was under way.
     fn check(&self, disk: &SimDisk, hint: &str) -> Recovered {
+        let problems = inspect(disk, &mut |_| {}).problems;
         let (recovered, seqs) = open(disk).unwrap_or_else(|error| panic!("{hint}: {error}"));
+        assert_eq!(problems, Vec::<String>::new(), "{hint}: what is accepted is no problem");
         assert!(recovered.last >= self.durable && recovered.last <= self.issued, "{hint}");
         let first = seqs.first().copied().unwrap_or(recovered.last + 1);
         assert!(first <= self.trimmed + 1, "{hint}: starts at {first}");

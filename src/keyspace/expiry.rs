@@ -7,6 +7,7 @@
 
 use crate::layout::op::{Db, Key};
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 /// How many near deadlines are kept in memory; the others wait for their minute's file.
 pub const NEAR_MAX: usize = 100_000;
@@ -16,6 +17,11 @@ const NEAR_MS: u64 = 120_000;
 /// The minute in which a deadline lies: the name of its hints' file.
 pub fn minute(ms: u64) -> u64 {
     ms / 60_000
+}
+
+/// The minutes of the deadlines that are kept in memory: this one and the next.
+pub fn near_minutes(now_ms: u64) -> RangeInclusive<u64> {
+    minute(now_ms)..=minute(now_ms.saturating_add(NEAR_MS))
 }
 
 /// Whether a deadline is past: as in Redis, a key is there in the millisecond of its deadline.
@@ -32,7 +38,7 @@ pub struct Expiry {
 impl Expiry {
     /// Notes a deadline if it is near and there is room.
     pub fn file(&mut self, ms: u64, db: Db, key: Key, now_ms: u64) {
-        if ms < now_ms + NEAR_MS && self.near.len() < NEAR_MAX {
+        if ms < now_ms.saturating_add(NEAR_MS) && self.near.len() < NEAR_MAX {
             self.near.insert((ms, db, key));
         }
     }

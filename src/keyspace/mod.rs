@@ -419,7 +419,8 @@ impl Keyspace {
             None => Op::Absent(db, key, Part::Expires),
         });
         self.change(id, |slot| slot.deadline = deadline);
-        if let Some(ms) = deadline.filter(|ms| before.is_none_or(|before| *ms < before)) {
+        // A later one, too: its hint is the only one left once that of the earlier one was read.
+        if let Some(ms) = deadline {
             self.file_deadline(id.db, self.key(id), ms);
         }
     }
@@ -430,10 +431,11 @@ impl Keyspace {
         self.expiry.file(ms, db, key, self.now_ms);
     }
 
-    /// Files the deadline of a key anew: its hint fell due and it is still there.
-    pub fn refile(&mut self, id: SlotId) {
+    /// Notes the deadline of a key that was looked at and is still there, in memory: that it has a
+    /// hint on disk was seen to when it was set.
+    pub fn note_deadline(&mut self, id: SlotId) {
         if let Some(ms) = self.deadline(id).filter(|ms| !expiry::is_past(*ms, self.now_ms)) {
-            self.file_deadline(id.db, self.key(id), ms);
+            self.expiry.file(ms, id.db, self.key(id), self.now_ms);
         }
     }
 
@@ -627,6 +629,12 @@ impl Keyspace {
     /// Number of keys in the cache that have a deadline, about; for INFO.
     pub fn cached(&self) -> usize {
         self.caches.iter().map(Cache::len).sum()
+    }
+
+    /// The directory of a key below ROOT_DIR, or where it would lie. In a database where some names
+    /// lie hashed it waits for the disk.
+    pub fn dir(&self, db: Db, key: &[u8]) -> Result<String, Stop> {
+        self.reader.dir(db, key, Wait::Yes).map_err(|error| cannot_read(&error))
     }
 
     /// Says whether the filter has the names of the tree.

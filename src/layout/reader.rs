@@ -114,8 +114,12 @@ impl TreeReader {
         Ok(found.is_some())
     }
 
-    /// The directory of a key below ROOT_DIR; where there is no such key, where it would lie.
+    /// The directory of a key below ROOT_DIR; where there is no such key, where it would lie. Asks
+    /// the disk only in a database where some names lie hashed.
     pub fn dir(&self, db: Db, key: &[u8], wait: Wait) -> io::Result<String> {
+        if !self.markers.get(db) {
+            return Ok(paths::key_dir(db, &names::encode(key)));
+        }
         let found = self.find(db, key, |dir| {
             Ok(self.optional(dir, &Part::Type, wait)?.map(|_| dir.to_owned()))
         })?;

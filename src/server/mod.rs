@@ -83,6 +83,7 @@ fn start(config: Config) -> Result<Server, String> {
                 root.display()
             )
         }
+        io::ErrorKind::ReadOnlyFilesystem => read_only(&root),
         _ => format!("cannot lock {}: {error}", root.display()),
     })?;
     let disk = RealDisk::open(&root).map_err(|e| format!("cannot open {}: {e}", root.display()))?;
@@ -125,7 +126,13 @@ fn start(config: Config) -> Result<Server, String> {
 
 fn make_root(config: &Config) -> Result<(PathBuf, Option<tempfile::TempDir>), String> {
     if let Some(root) = &config.root_dir {
-        make_dir(root).map_err(|error| format!("cannot make {}: {error}", root.display()))?;
+        make_dir(root).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                format!("ROOT_DIR {} is not a directory: name one", root.display())
+            }
+            io::ErrorKind::ReadOnlyFilesystem => read_only(root),
+            _ => format!("cannot make {}: {error}", root.display()),
+        })?;
         let absolute = root.canonicalize();
         let absolute =
             absolute.map_err(|error| format!("cannot open {}: {error}", root.display()))?;
@@ -136,6 +143,10 @@ fn make_root(config: &Config) -> Result<(PathBuf, Option<tempfile::TempDir>), St
     let path = temporary.path().to_path_buf();
     log::warn!("ROOT_DIR is not set: {} will not be kept after the stop", path.display());
     Ok((path, Some(temporary)))
+}
+
+fn read_only(root: &Path) -> String {
+    format!("ROOT_DIR {} is on a read-only file system: mount it writable", root.display())
 }
 
 /// Makes a directory of mode 0700 where it is missing, and syncs its parent.
