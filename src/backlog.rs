@@ -22,14 +22,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What one entry costs beside its bytes, about: two table slots, the queue, the key's header.
-const ENTRY_BYTES: usize = 160;
+const ENTRY_BYTES: usize = 64 + size_of::<(Key, Entry)>() * 3 / 2;
 
 /// How many ops [`Layer::warm`] takes.
 const WARM_OPS: usize = 16;
 /// What one part costs beside its bytes, about: its place in the entry, the header of its content.
-const PART_BYTES: usize = size_of::<(Part, Change)>() + 48;
-/// How many parts most keys have in the backlog: a type and a value.
-const PARTS_USUAL: usize = 2;
+const PART_BYTES: usize = 48;
 
 /// What the backlog says of one part of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -297,7 +295,6 @@ impl KeyChange {
 
     fn lay(&mut self, part: Part, newer: Change) {
         let Some((_, change)) = self.parts.iter_mut().find(|(name, _)| *name == part) else {
-            self.parts.reserve_exact(PARTS_USUAL.saturating_sub(self.parts.len()));
             return self.parts.push((part, newer));
         };
         match (&mut *change, newer) {
