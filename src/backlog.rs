@@ -22,12 +22,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What one entry costs beside its bytes, about: two table slots, the queue, the key's header.
-const ENTRY_BYTES: usize = 160;
+const ENTRY_BYTES: usize = 64 + size_of::<(Key, Entry)>() * 3 / 2;
 
+/// How many ops [`Layer::warm`] takes.
+const WARM_OPS: usize = 16;
 /// What one part costs beside its bytes, about: its place in the entry, the header of its content.
-const PART_BYTES: usize = size_of::<(Part, Change)>() + 48;
-/// How many parts most keys have in the backlog: a type and a value.
-const PARTS_USUAL: usize = 2;
+const PART_BYTES: usize = 48;
 
 /// What the backlog says of one part of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,6 +224,23 @@ impl Layer {
         self.entry(db, key).filter(|entry| entry.oldest == seq)
     }
 
+    /// Touches what recording these ops will read, all of it before any of it is needed: the
+    /// memory's answers then come together, not one after the other.
+    fn warm(&self, ops: &[(Seq, Op)]) {
+        let mut entries = [None; WARM_OPS];
+        for (entry, (_, op)) in entries.iter_mut().zip(ops) {
+            if let Op::Put(db, key, ..) = op {
+                *entry = self.entry(*db, key);
+            }
+        }
+        let changes = entries.map(|entry| entry.and_then(|entry| entry.change.parts.last()));
+        let contents = changes.map(|change| match change {
+            Some((_, Change::Content { base: Some(base), .. })) => Some(base.len()),
+            _ => None,
+        });
+        std::hint::black_box(contents);
+    }
+
     fn entry(&self, db: Db, key: &[u8]) -> Option<&Entry> {
         self.dbs[usize::from(db)].keys.get(key)
     }
@@ -278,7 +295,6 @@ impl KeyChange {
 
     fn lay(&mut self, part: Part, newer: Change) {
         let Some((_, change)) = self.parts.iter_mut().find(|(name, _)| *name == part) else {
-            self.parts.reserve_exact(PARTS_USUAL.saturating_sub(self.parts.len()));
             return self.parts.push((part, newer));
         };
         match (&mut *change, newer) {
@@ -384,9 +400,18 @@ impl Log {
 
     /// Records everything in a layer and empties the log.
     fn drain_into(&mut self, layer: &mut Layer) {
-        for (seq, op) in self.ops.drain(..) {
-            layer.record(seq, op);
+        let mut ops = self.ops.drain(..);
+        loop {
+            layer.warm(&ops.as_slice()[..ops.len().min(WARM_OPS)]);
+            let before = ops.len();
+            for (seq, op) in ops.by_ref().take(WARM_OPS) {
+                layer.record(seq, op);
+            }
+            if before <= WARM_OPS {
+                break;
+            }
         }
+        drop(ops);
         layer.hints.append(&mut self.hints);
         self.bytes = 0;
         self.new_keys = 0;
@@ -675,7 +700,14 @@ mod tests {
     fn a_key_queued_before_a_flush_does_not_hide_an_older_one() {
         let [a, b, c] = ["a", "b", "c"].map(|key| put(key, Part::Type));
         let flush = Op::AbsentDb(0);
-        let mut backlog = durable(&[&[a.clone()], &[b.clone()], &[flush], &[c], &[b], &[a]]);
+        let mut backlog = durable(&[
+            &[put("a", Part::Type)],
+            &[put("b", Part::Type)],
+            &[flush],
+            &[c],
+            &[b],
+            &[a],
+        ]);
         let mut applied = Vec::new();
         while backlog.take(1).is_some() {
             applied.push(backlog.applied_seq());

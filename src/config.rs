@@ -74,7 +74,7 @@ pub struct Config {
     #[arg(long, env = "DREDIS_MAXCLIENTS", default_value = "10000", value_parser = count)]
     pub maxclients: u64,
     /// Replies a client may leave unread before its next commands wait
-    #[arg(long, env = "DREDIS_OUTPUT_BYTES", default_value = "256mb", value_parser = bytes)]
+    #[arg(long, env = "DREDIS_OUTPUT_BYTES", default_value = "128mb", value_parser = bytes)]
     pub output_bytes: u64,
     /// Largest reply of one command
     #[arg(long, env = "DREDIS_REPLY_BYTES", default_value = "512mb", value_parser = bytes)]

@@ -4,3 +4,5 @@ mod crash;
 mod support;
 mod tidy;
 mod transcripts;
+#[cfg(feature = "variants")]
+mod variants;

@@ -120,7 +120,8 @@ impl SimDisk {
 
     /// The first sync of data (fdatasync, fsync of a file, syncfs) at this call or after it fails
     /// with EIO, and what it was to write is lost: programs see it, later syncs answer OK, but a
-    /// cut brings the old content back.
+    /// cut brings the old content back. After syncfs, the next fsync of a file that has lost
+    /// something fails too, as Linux remembers it for each open file.
     pub fn sync_fails_at(&self, call: u64) {
         self.lock().sync_fails_at = Some(call);
     }
@@ -279,6 +280,7 @@ impl SimDisk {
                 machine.state.lose(file);
                 Err(Errno::IO)
             }
+            (Turn::Go, Ok(Some(inode))) if machine.state.has_failed(inode) => Err(Errno::IO),
             (Turn::Go, Ok(file)) => {
                 match file {
                     Some(inode) => machine.state.sync(inode),

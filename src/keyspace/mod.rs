@@ -210,11 +210,15 @@ impl Keyspace {
     ) -> Result<Vec<SlotId>, Stop> {
         let mut slots = Vec::with_capacity(keys.size_hint().0);
         let mut missing = false;
-        for key in keys {
-            match self.open_as(db, key, what, by) {
-                Ok(slot) => slots.push(slot),
-                Err(Stop::Park(Need::Loads)) => missing = true,
-                Err(error) => return Err(error),
+        let keys: Vec<&[u8]> = keys.collect();
+        for keys in keys.chunks(WARM_MAX) {
+            self.warm(db, keys);
+            for key in keys {
+                match self.open_as(db, key, what, by) {
+                    Ok(slot) => slots.push(slot),
+                    Err(Stop::Park(Need::Loads)) => missing = true,
+                    Err(error) => return Err(error),
+                }
             }
         }
         if missing { Err(Stop::Park(Need::Loads)) } else { Ok(slots) }

@@ -5,6 +5,7 @@
 //! when it is applied. Applying ops twice, or to a tree that is already newer and then catching
 //! up, gives the same tree. How a name is encoded, linked or hashed is decided by the writer.
 
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Number of a database, 0 to [`DATABASES`] - 1.
@@ -93,5 +94,5 @@ pub struct KeyChange {
     /// Everything below the key is removed first.
     pub cleared: bool,
     /// Then these parts are brought about, `type` last; where `type` goes, it goes first.
-    pub parts: Vec<(Part, Change)>,
+    pub parts: SmallVec<[(Part, Change); 2]>,
 }

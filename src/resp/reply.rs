@@ -75,8 +75,10 @@ impl<'a> Reply<'a> {
         self.error_bytes(text.as_bytes());
     }
 
-    /// An error that quotes what a client sent. Line ends in it become spaces.
+    /// An error that quotes what a client sent. Line ends at its end go, others become spaces.
     pub fn error_bytes(&mut self, text: &[u8]) {
+        let end = text.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n'));
+        let text = &text[..end.map_or(0, |end| end + 1)];
         self.out.push(b'-');
         let clean = |&byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte };
         self.out.extend(text.iter().map(clean));
@@ -273,7 +275,7 @@ mod tests {
     fn what_both_protocols_share() {
         same(|reply| reply.ok(), "+OK\r\n");
         same(|reply| reply.simple("PONG"), "+PONG\r\n");
-        same(|reply| reply.error("ERR a\r\nb"), "-ERR a  b\r\n");
+        same(|reply| reply.error("ERR a\r\nb\n\r"), "-ERR a  b\r\n");
         same(|reply| reply.int(0), ":0\r\n");
         same(|reply| reply.int(1), ":1\r\n");
         same(|reply| reply.int(i64::MIN), ":-9223372036854775808\r\n");

@@ -17,7 +17,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// So many orders of turns of each script.
-const SEEDS: u64 = 6;
+const SEEDS: u64 = 3;
 /// So many states the crash tests look at, together.
 const STATES_MIN: u64 = 100_000;
 /// So many errors are told.

@@ -87,7 +87,7 @@ pub fn with_backup(request: &[Vec<u8>], backup: &[u8]) -> Vec<Vec<u8>> {
 /// Remembers the id that BACKUP START replied, and the database chosen.
 pub fn note(request: &[Vec<u8>], reply: &[u8], backup: &mut Vec<u8>, db: &mut Vec<u8>) {
     if request[0] == b"BACKUP" && request[1] == b"START" && reply.starts_with(b"$") {
-        let line = words::reply_len(&reply[..]).expect("a whole reply");
+        let line = words::reply_len(reply).expect("a whole reply");
         *backup = reply[5..line - 2].to_vec();
     }
     if request[0] == b"SELECT" {

@@ -245,8 +245,8 @@ impl Case {
             let wanted = state::tell(&state::at(&self.model.states[from], now_ms));
             let now = state::tell(&now);
             format!(
-                "expected the state after {from} to {to} requests, found one that is {is}:\n{now}\n  \
-                 the one after {from} is:\n{wanted}"
+                "expected the state after {from} to {to} requests, found one that is \
+                 {is}:\n{now}\n  the one after {from} is:\n{wanted}"
             )
         })
     }

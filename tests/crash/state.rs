@@ -21,10 +21,9 @@ pub type Dump = BTreeMap<String, Vec<u8>>;
 pub fn read(dump: &Dump) -> Result<State, String> {
     let mut state = State::new();
     for path in dump.keys() {
-        for temporary in [".dredis/tmp/", "journal/making", "journal/recovering"] {
-            if path.starts_with(temporary) && path != temporary {
-                return Err(format!("{path} is left over"));
-            }
+        let temporary = path.strip_prefix(".dredis/tmp/").is_some_and(|name| !name.is_empty());
+        if temporary || path == "journal/making" {
+            return Err(format!("{path} is left over"));
         }
         let Some((db, rest)) = path.split_once('/') else { continue };
         let Ok(db) = db.parse::<u16>() else { continue };

@@ -93,7 +93,13 @@ def connection(r):
 
 
 def look_at_tree(server, r):
-    """The first example of the README."""
+    """The first example of the README: a server that is idle otherwise."""
+    r.set("last", "of those before")
+    until = time.monotonic() + 20
+    while not os.path.exists(os.path.join(server.root, "0", "last", "type")):
+        check("the tree is written in time", time.monotonic() < until, True)
+        time.sleep(0.1)
+    time.sleep(0.1)
     r.set("msg", "Hello World")
     for name, expected in (("type", "string"), ("value", "Hello World")):
         with open(os.path.join(server.root, "0", "msg", name)) as file:

@@ -122,7 +122,7 @@ impl Machine {
     /// A client sends bytes.
     pub fn send_bytes(&mut self, client: ClientId, bytes: &[u8]) {
         self.engine.input(client).expect("a client that is there").extend_from_slice(bytes);
-        if !self.engine.is_parked(client) {
+        if !self.engine.is_waiting(client) {
             self.engine.run(client);
         }
         self.go_on();
@@ -208,11 +208,6 @@ impl Machine {
     /// Waits until all is in the tree and synced. False where that does not come about.
     pub fn settle(&mut self) -> bool {
         self.until(Machine::is_settled)
-    }
-
-    /// Waits until all that was issued is in the tree, synced or not.
-    pub fn write(&mut self) -> bool {
-        self.until(|machine| machine.engine.keys.backlog.is_empty())
     }
 
     fn until(&mut self, done: impl Fn(&Machine) -> bool) -> bool {

@@ -45,6 +45,8 @@ pub(super) struct Node {
     pub(super) changed: u64,
     /// Mode 0444: not to be written again.
     pub(super) shared: bool,
+    /// A sync of everything lost some of it: the next sync of the file itself says so too.
+    pub(super) failed: bool,
 }
 
 impl Node {
@@ -63,6 +65,7 @@ impl Node {
             opens: 0,
             changed: of.changed,
             shared: of.shared,
+            failed: false,
         }
     }
 

@@ -219,9 +219,15 @@ impl State {
             if inode.is_none_or(|inode| inode == *dirty)
                 && let Some(node) = self.files.get_mut(dirty)
             {
+                node.failed = inode.is_none();
                 node.lose();
             }
         }
+    }
+
+    /// Whether a sync of everything failed for this file: told once.
+    pub(super) fn has_failed(&mut self, inode: Inode) -> bool {
+        self.files.get_mut(&inode).is_some_and(|node| std::mem::take(&mut node.failed))
     }
 
     /// All metadata up to now is durable.
@@ -274,6 +280,7 @@ impl State {
 
     /// All handles are gone, with the process that had them.
     pub(super) fn close_all(&mut self) {
+        self.files.values_mut().for_each(|node| node.failed = false);
         let open = |(inode, node): (&Inode, &Node)| (node.opens > 0).then_some(*inode);
         let open: Vec<Inode> = self.files.iter().filter_map(open).collect();
         for inode in open {

@@ -40,11 +40,11 @@ pub fn absent(part: Part) -> (Part, Change) {
 }
 
 pub fn change(parts: Vec<(Part, Change)>) -> KeyChange {
-    KeyChange { cleared: false, parts }
+    KeyChange { cleared: false, parts: parts.into() }
 }
 
 pub fn cleared(parts: Vec<(Part, Change)>) -> KeyChange {
-    KeyChange { cleared: true, parts }
+    KeyChange { cleared: true, parts: parts.into() }
 }
 
 /// A string key that may be new.
