@@ -388,7 +388,6 @@ impl Server {
             self.listeners.clear();
             now_ms + STOP_MS_MAX
         });
-        self.threads.hurry();
         self.engine.commit(true);
         self.hand_out_jobs();
         match shutdown {
