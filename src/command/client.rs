@@ -4,7 +4,7 @@
 use super::Command;
 use crate::layout::op::Db;
 use crate::resp::Protocol;
-use std::collections::BTreeMap;
+use hashbrown::HashMap;
 
 /// Number of a client: never used twice.
 pub type ClientId = u64;
@@ -60,8 +60,9 @@ pub enum Closing {
 /// All clients, by number.
 #[derive(Debug, Default)]
 pub struct Clients {
-    clients: BTreeMap<ClientId, Box<Client>>,
+    clients: HashMap<ClientId, Box<Client>>,
     last_id: ClientId,
+    doomed: Vec<ClientId>,
 }
 
 impl Clients {
@@ -87,14 +88,24 @@ impl Clients {
         self.clients.get_mut(&id).map(|client| &mut **client)
     }
 
-    /// All clients, the oldest first.
+    /// All clients, the oldest first. Sorts them.
     pub fn iter(&self) -> impl Iterator<Item = &Client> {
-        self.clients.values().map(|client| &**client)
+        let mut clients: Vec<_> = self.clients.values().map(|client| &**client).collect();
+        clients.sort_unstable_by_key(|client| client.id);
+        clients.into_iter()
     }
 
-    /// All clients, to change.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Client> {
-        self.clients.values_mut().map(|client| &mut **client)
+    /// A client is to be disconnected, as is said first.
+    pub fn close(&mut self, id: ClientId, how: Closing) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.closing.get_or_insert(how);
+            self.doomed.push(id);
+        }
+    }
+
+    /// Those for whom [`Clients::close`] was called since the last call.
+    pub fn take_doomed(&mut self) -> Vec<ClientId> {
+        std::mem::take(&mut self.doomed)
     }
 
     /// How many there are.

@@ -247,16 +247,16 @@ fn kill(cx: &mut Cx<'_, '_>) -> Result {
         Filter::parse(args.skip(2).iter())?
     };
     let me = cx.id;
-    let mut killed = 0;
-    for client in cx.clients.iter_mut().filter(|client| filter.admits(client, me)) {
-        let own = client.id == me;
-        client.closing = Some(if own { Closing::AfterReplies } else { Closing::AtOnce });
-        killed += 1;
+    let admitted = cx.clients.iter().filter(|client| filter.admits(client, me));
+    let killed: Vec<ClientId> = admitted.map(|client| client.id).collect();
+    for id in &killed {
+        let how = if *id == me { Closing::AfterReplies } else { Closing::AtOnce };
+        cx.clients.close(*id, how);
     }
-    match (old_form, killed) {
+    match (old_form, killed.len()) {
         (true, 0) => return fail("ERR No such client"),
         (true, _) => cx.reply.ok(),
-        (false, _) => cx.reply.int(killed),
+        (false, count) => cx.reply.count(count),
     }
     Ok(Done)
 }

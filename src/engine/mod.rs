@@ -32,6 +32,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use upkeep::Upkeep;
 
+/// Bytes that a client may have sent and that no command has taken, as in Redis.
+const QUERY_BYTES_MAX: usize = 1 << 30;
+/// The same before it has authenticated.
+const QUERY_BYTES_UNKNOWN_MAX: usize = 1 << 20;
+
 /// Where a client comes from.
 #[derive(Clone, Debug, Default)]
 pub struct Peer {
@@ -153,6 +158,14 @@ impl Engine {
             self.gated.push(id);
         }
         session.held = session.parked.is_none() && self.is_full(&session);
+        let authenticated = self.clients.get(id).is_none_or(|client| client.authenticated);
+        let bytes_max = if authenticated { QUERY_BYTES_MAX } else { QUERY_BYTES_UNKNOWN_MAX };
+        if session.unread().len() > bytes_max {
+            log::warn!(
+                "client {id} was disconnected: its request is longer than {bytes_max} bytes"
+            );
+            self.close(id, Closing::AtOnce);
+        }
         self.sessions.insert(id, session);
         self.ready.push(id);
     }
@@ -344,17 +357,12 @@ impl Engine {
 
     /// Disconnects a client, now or once it has its replies.
     pub fn close(&mut self, id: ClientId, how: Closing) {
-        if let Some(client) = self.clients.get_mut(id) {
-            client.closing.get_or_insert(how);
-            self.ready.push(id);
-        }
+        self.clients.close(id, how);
     }
 
     /// Clients that have something to send or are to be disconnected, since the last call.
     pub fn take_ready(&mut self) -> Vec<ClientId> {
-        for client in self.clients.iter().filter(|client| client.closing.is_some()) {
-            self.ready.push(client.id);
-        }
+        self.ready.append(&mut self.clients.take_doomed());
         std::mem::take(&mut self.ready)
     }
 

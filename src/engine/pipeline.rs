@@ -21,13 +21,16 @@ pub const IDLE_US: u64 = 5_000;
 /// A reply waits so long for the tree where the backlog was empty and others want to be served.
 const HOLD_US: u64 = 5_000;
 /// And so long where nobody else does.
-const HOLD_ALONE_US: u64 = 100_000;
+const HOLD_ALONE_US: u64 = 200_000;
 /// A group of more batches than this is not waited for: the server is not idle.
 const HOLD_BATCHES_MAX: usize = 2;
 /// A slower sync than this is an exception, and not waited for in proportion.
 const COMPANY_US_MAX: u64 = 2_000;
-/// Between checkpoints while the writer works.
+/// Between checkpoints while the writer works, or nobody does.
 const CHECKPOINT_US: u64 = 300_000;
+/// Between checkpoints while commands come and the tree has everything: a checkpoint keeps the
+/// next write, and a reply that waits for it, from the tree.
+const CHECKPOINT_BETWEEN_US: u64 = 2_000_000;
 /// Between syncs of the journal with `everysec` and `no`.
 const SYNC_US: u64 = 1_000_000;
 /// Between looks at the free space.
@@ -263,7 +266,9 @@ impl Engine {
         let backups = waiting.backup_start.iter().map(|(seq, ..)| *seq);
         let waited =
             synced.chain(backups).any(|seq| seq > self.server.checkpoint && seq <= applied);
-        self.pipeline.now_us >= self.pipeline.last_checkpoint_us + CHECKPOINT_US
+        let between = self.keys.backlog.is_written() && !self.is_idle();
+        let pause_us = if between { CHECKPOINT_BETWEEN_US } else { CHECKPOINT_US };
+        self.pipeline.now_us >= self.pipeline.last_checkpoint_us + pause_us
             || self.server.shutdown.is_some()
             || self.journal_is_long()
             || waited

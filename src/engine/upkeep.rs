@@ -1,6 +1,7 @@
 //! What goes on beside commands: expiry, walks over the tree, trash, figures, memory.
 
 use super::Engine;
+use crate::command::client::{Client, Closing};
 use crate::keyspace::{Miss, Need, Stop, expiry};
 use crate::lanes::{Job, Lane};
 use crate::layout::hints::Hints;
@@ -320,10 +321,12 @@ impl Engine {
             return;
         }
         let now_ms = self.server.now_ms;
-        for client in self.clients.iter_mut() {
-            if !client.blocked && now_ms.saturating_sub(client.active_ms) > timeout_ms {
-                client.closing.get_or_insert(crate::command::client::Closing::AtOnce);
-            }
+        let idle = |client: &&Client| {
+            !client.blocked && now_ms.saturating_sub(client.active_ms) > timeout_ms
+        };
+        let idle: Vec<_> = self.clients.iter().filter(idle).map(|client| client.id).collect();
+        for id in idle {
+            self.clients.close(id, Closing::AtOnce);
         }
     }
 }
