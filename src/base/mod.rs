@@ -1,6 +1,7 @@
 //! What every layer may use: bytes, numbers, patterns, the clock and the build variants of the
 //! crash tests. Nothing here knows of files, sockets or commands.
 
+pub mod bytes;
 pub mod clock;
 pub mod glob;
 pub mod hash;
