@@ -1,6 +1,11 @@
-//! Hashes of bytes: the cluster's slot of a key, and a fast 64-bit hash.
+//! Hashes of bytes: the cluster's slot of a key, a fast 64-bit hash, and one for tables of names.
 //!
-//! Both are the same on every machine and in every run. Neither is for secrets.
+//! The first two are the same on every machine and in every run; the last one differs from run to
+//! run, so that clients cannot choose names that collide. None is for secrets.
+
+use hashbrown::DefaultHashBuilder;
+use std::hash::BuildHasher;
+use std::sync::LazyLock;
 
 /// Number of slots that keys fall into, as in Redis Cluster.
 pub const SLOTS: u16 = 16_384;
@@ -57,6 +62,13 @@ pub fn hash64(bytes: &[u8], seed: u64) -> u64 {
     last[..tail.len()].copy_from_slice(tail);
     hash = fold(hash ^ u64::from_le_bytes(last), MULTIPLIER).wrapping_add(ADDEND);
     fold(hash ^ (hash >> 32), ADDEND | 1)
+}
+
+/// The hash of a name in the tables of this process.
+#[inline]
+pub fn name_hash(name: &[u8]) -> u64 {
+    static HASHER: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
+    HASHER.hash_one(name)
 }
 
 /// Both halves of the product, folded into one.

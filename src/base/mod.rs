@@ -9,4 +9,5 @@ pub mod long_double;
 pub mod number;
 pub mod rng;
 pub mod sys;
+pub mod table;
 pub mod variant;

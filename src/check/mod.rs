@@ -116,13 +116,10 @@ struct Pending {
 
 impl Pending {
     fn note(&mut self, op: &Op) {
-        match op {
-            Op::Put(db, key, ..) | Op::Patch(db, key, ..) | Op::Absent(db, key, ..) => {
-                self.note_key(*db, key);
-            }
-            Op::AbsentKey(db, key) => self.note_key(*db, key),
-            Op::AbsentDb(db) => {
-                self.databases.insert(*db);
+        match op.place() {
+            (db, Some(key)) => self.note_key(db, key),
+            (db, None) => {
+                self.databases.insert(db);
             }
         }
     }

@@ -10,8 +10,9 @@ use super::{PROGRESS_ENTRIES, Pending};
 use crate::disk::{self, Disk, Wait};
 use crate::journal;
 use crate::layout::names::{self, Entry};
-use crate::layout::op::{DATABASES, Db, Part};
+use crate::layout::op::{DATABASES, Db};
 use crate::layout::paths;
+use crate::layout::paths::Part;
 use crate::layout::reader::{TreeReader, What};
 use std::ffi::OsStr;
 use std::fmt::Write;
@@ -260,7 +261,7 @@ impl Walk<'_> {
         let dir = entry.path().parent().and_then(Path::file_name).unwrap_or_default();
         let dir = paths::within(&paths::database(db), &shown(dir));
         let path = paths::within(&dir, &shown(entry.file_name()));
-        let ours = PARTS.iter().any(|part| entry.file_name() == paths::part_name(part));
+        let ours = PARTS.iter().any(|part| entry.file_name() == paths::part_name(*part));
         if ours && entry.file_type().is_file() {
             self.mode(entry, path);
         } else if !ours {
@@ -269,7 +270,7 @@ impl Walk<'_> {
     }
 
     fn has_type(&self, dir: &str) -> bool {
-        self.disk.stat(&paths::part(dir, &Part::Type), Wait::Yes).is_ok()
+        self.disk.stat(&paths::part(dir, Part::Type), Wait::Yes).is_ok()
     }
 
     /// A problem of a key; pending where the journal is about to change it.

@@ -17,7 +17,6 @@ pub use crate::resp::Args;
 pub use crate::resp::Reply;
 use client::{Client, ClientId, Clients};
 use server::Server;
-use std::sync::Arc;
 pub use table::{Command, KeySpec};
 
 /// A handler came to its end and has written its reply.
@@ -95,7 +94,7 @@ impl Cx<'_, '_> {
 
 /// The bytes of an argument as a value of its own.
 pub fn content(bytes: &[u8]) -> Content {
-    Arc::new(bytes.to_vec())
+    Content::from(bytes)
 }
 
 /// An error reply with a fixed text.

@@ -7,14 +7,13 @@ use super::{integer, is};
 use crate::backlog::Said;
 use crate::base::glob::{Case, matches};
 use crate::base::hash::hash64;
-use crate::base::number::parse_u64;
 use crate::command::table::{NO_KEY, READ, row};
 use crate::command::{
     Command, Cx, Db, Done, Grant, Key, Keyspace, Need, Result, SYNTAX, Stop, What, fail,
 };
 use crate::keyspace::expiry::is_past;
 use crate::layout::cursor::{cursor_from_position, position_from_cursor};
-use crate::layout::op::{Part, Type};
+use crate::layout::op::Type;
 
 /// The rows.
 #[rustfmt::skip] // A row is a line, and its documentation the next.
@@ -155,15 +154,16 @@ fn confirm(
     kind: Type,
     deadline: Option<u64>,
 ) -> Option<Type> {
-    let kind = match keys.backlog.says(db, name, &Part::Type, &[]) {
+    let view = keys.backlog.view(db, name, &[]);
+    let kind = match view.kind() {
         Said::Absent => return None,
-        Said::Content(name) => Type::from_name(&name)?,
-        Said::Tree(_) => kind,
+        Said::Is(kind) => kind,
+        Said::Tree => kind,
     };
-    let deadline = match keys.backlog.says(db, name, &Part::Expires, &[]) {
+    let deadline = match view.expires() {
         Said::Absent => None,
-        Said::Content(text) => parse_u64(&text),
-        Said::Tree(_) => deadline,
+        Said::Is(ms) => Some(ms),
+        Said::Tree => deadline,
     };
     deadline.is_none_or(|ms| !is_past(ms, keys.now_ms)).then_some(kind)
 }

@@ -306,7 +306,7 @@ fn incrbyfloat(cx: &mut Cx<'_, '_>) -> Result {
     let Some(sum) = before.checked_add(by) else { return fail(NOT_FINITE) };
     let text = sum.format().into_bytes();
     cx.reply.bulk(&text);
-    cx.keys.put_string(slot, Content::new(text));
+    cx.keys.put_string(slot, Content::from(text));
     cx.keys.keep_as(slot, Form::Text);
     Ok(Done)
 }

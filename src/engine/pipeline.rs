@@ -161,6 +161,10 @@ impl Engine {
         self.pipeline.company = self.pipeline.committing_batches + self.group.len();
         self.pipeline.company_until_us =
             self.pipeline.now_us + self.server.stats.sync_us.min(COMPANY_US_MAX) / 4;
+        if self.pipeline.committing_batches > HOLD_BATCHES_MAX {
+            // Those who are answered now have waited for this, and come again.
+            self.pipeline.last_command_us = self.pipeline.now_us;
+        }
         let was_written = self.keys.backlog.is_written();
         self.keys.backlog.synced(durable);
         let small = self.pipeline.committing_batches <= HOLD_BATCHES_MAX;
@@ -248,8 +252,11 @@ impl Engine {
             || self.journal_is_long()
     }
 
+    /// Whether nobody asks for anything, and nobody waits for the journal.
     fn is_idle(&self) -> bool {
-        self.pipeline.now_us >= self.pipeline.last_command_us + IDLE_US
+        let busy =
+            self.pipeline.committing && self.pipeline.committing_batches > HOLD_BATCHES_MAX;
+        !busy && self.pipeline.now_us >= self.pipeline.last_command_us + IDLE_US
     }
 
     fn journal_is_long(&self) -> bool {

@@ -2,56 +2,82 @@
 //!
 //! ```text
 //! body    = op*                               until the record's bytes end
-//! op      = 1 db key part content             Put
-//!         | 2 db key part offset content      Patch
-//!         | 3 db key part                     Absent
-//!         | 4 db key                          AbsentKey
-//!         | 5 db                              AbsentDb
+//! op      = 1 db key kind                     Make
+//!         | 2 db key content                  Value
+//!         | 3 db key offset content           Patch
+//!         | 4 db key deadline                 Expires
+//!         | 5 db key element content          Put
+//!         | 6 db key element                  Absent
+//!         | 7 db key                          AbsentKey
+//!         | 8 db                              AbsentDb
 //! db      = number
 //! key     = number byte*                      length, bytes
+//! kind    = 1 (string) | 2 (hash) | 3 (set) | 4 (zset)
+//! element = 1 name                            field
+//!         | 2 name                            member
 //! content = number byte*
+//! name    = number byte*
 //! offset  = number
-//! part    = 1 (type) | 2 (value) | 3 (expires)
+//! deadline = number                           0: never; else Unix milliseconds and 1
 //! number  = LEB128: 7 bits a byte, least significant first, the upper bit set on all but the last
 //! ```
 //!
-//! Example: `Put(0, "a", Value, "hi")` is `01 00 01 61 02 02 68 69`.
+//! Example: `Value(0, "a", "hi")` is `02 00 01 61 02 68 69`.
 //!
 //! The grammar belongs to the frame's format number. An unknown kind of op or part is refused, as
 //! is a number that is too large: the bytes passed a checksum, so a newer version wrote them.
 //! Nothing here knows frames or what an op does.
 
-use crate::layout::op::{Content, Db, Key, Op, Part};
-use std::sync::Arc;
+use crate::layout::op::{Content, Db, Element, Key, Op, Type};
 
-const PUT: u8 = 1;
-const PATCH: u8 = 2;
-const ABSENT: u8 = 3;
-const ABSENT_KEY: u8 = 4;
-const ABSENT_DB: u8 = 5;
+const MAKE: u8 = 1;
+const VALUE: u8 = 2;
+const PATCH: u8 = 3;
+const EXPIRES: u8 = 4;
+const PUT: u8 = 5;
+const ABSENT: u8 = 6;
+const ABSENT_KEY: u8 = 7;
+const ABSENT_DB: u8 = 8;
 
-/// Every part with its number.
-const PARTS: [(Part, u8); 3] = [(Part::Type, 1), (Part::Value, 2), (Part::Expires, 3)];
+/// Every type with its number.
+const KINDS: [(Type, u8); 4] =
+    [(Type::String, 1), (Type::Hash, 2), (Type::Set, 3), (Type::Zset, 4)];
+
+const FIELD: u8 = 1;
+const MEMBER: u8 = 2;
 
 /// Appends the bytes of `ops` to `out`.
 pub fn encode(ops: &[Op], out: &mut Vec<u8>) {
     for op in ops {
         match op {
-            Op::Put(db, key, part, content) => {
-                put_start(out, PUT, *db, key, part);
+            Op::Make(db, key, kind) => {
+                put_start(out, MAKE, *db, key);
+                let number = KINDS.iter().find(|(known, _)| known == kind);
+                out.push(number.expect("KINDS lists every type").1);
+            }
+            Op::Value(db, key, content) => {
+                put_start(out, VALUE, *db, key);
                 put_bytes(out, content);
             }
-            Op::Patch(db, key, part, offset, data) => {
-                put_start(out, PATCH, *db, key, part);
+            Op::Patch(db, key, offset, data) => {
+                put_start(out, PATCH, *db, key);
                 put_number(out, *offset);
                 put_bytes(out, data);
             }
-            Op::Absent(db, key, part) => put_start(out, ABSENT, *db, key, part),
-            Op::AbsentKey(db, key) => {
-                out.push(ABSENT_KEY);
-                put_number(out, u64::from(*db));
-                put_bytes(out, key);
+            Op::Expires(db, key, deadline) => {
+                put_start(out, EXPIRES, *db, key);
+                put_number(out, deadline.map_or(0, |ms| ms.saturating_add(1)));
             }
+            Op::Put(db, key, element, content) => {
+                put_start(out, PUT, *db, key);
+                put_element(out, element);
+                put_bytes(out, content);
+            }
+            Op::Absent(db, key, element) => {
+                put_start(out, ABSENT, *db, key);
+                put_element(out, element);
+            }
+            Op::AbsentKey(db, key) => put_start(out, ABSENT_KEY, *db, key),
             Op::AbsentDb(db) => {
                 out.push(ABSENT_DB);
                 put_number(out, u64::from(*db));
@@ -70,12 +96,23 @@ pub fn decode(bytes: &[u8], ops: &mut Vec<Op>) -> Result<(), String> {
     Ok(())
 }
 
-fn put_start(out: &mut Vec<u8>, kind: u8, db: Db, key: &Key, part: &Part) {
-    out.push(kind);
+fn put_start(out: &mut Vec<u8>, op: u8, db: Db, key: &Key) {
+    out.push(op);
     put_number(out, u64::from(db));
     put_bytes(out, key);
-    let number = PARTS.iter().find(|(known, _)| known == part).map(|(_, number)| *number);
-    out.push(number.expect("PARTS lists every part"));
+}
+
+fn put_element(out: &mut Vec<u8>, element: &Element) {
+    match element {
+        Element::Field(name) => {
+            out.push(FIELD);
+            put_bytes(out, name);
+        }
+        Element::Member(name) => {
+            out.push(MEMBER);
+            put_bytes(out, name);
+        }
+    }
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -100,17 +137,23 @@ struct Input<'a> {
 impl Input<'_> {
     fn op(&mut self) -> Result<Op, String> {
         let at = self.at;
-        match self.byte()? {
-            PUT => Ok(Op::Put(self.db()?, self.key()?, self.part()?, self.content()?)),
-            PATCH => {
-                let (db, key, part) = (self.db()?, self.key()?, self.part()?);
-                Ok(Op::Patch(db, key, part, self.number()?, self.content()?))
-            }
-            ABSENT => Ok(Op::Absent(self.db()?, self.key()?, self.part()?)),
-            ABSENT_KEY => Ok(Op::AbsentKey(self.db()?, self.key()?)),
-            ABSENT_DB => Ok(Op::AbsentDb(self.db()?)),
-            kind => Err(format!("expected an op of kind 1 to 5 at byte {at}, came {kind}")),
+        let op = self.byte()?;
+        if op == ABSENT_DB {
+            return Ok(Op::AbsentDb(self.db()?));
         }
+        if !(MAKE..=ABSENT_KEY).contains(&op) {
+            return Err(format!("expected an op of kind 1 to 8 at byte {at}, came {op}"));
+        }
+        let (db, key) = (self.db()?, self.key()?);
+        Ok(match op {
+            MAKE => Op::Make(db, key, self.kind()?),
+            VALUE => Op::Value(db, key, self.content()?),
+            PATCH => Op::Patch(db, key, self.number()?, self.content()?),
+            EXPIRES => Op::Expires(db, key, self.number()?.checked_sub(1)),
+            PUT => Op::Put(db, key, self.element()?, self.content()?),
+            ABSENT => Op::Absent(db, key, self.element()?),
+            _ => Op::AbsentKey(db, key),
+        })
     }
 
     fn byte(&mut self) -> Result<u8, String> {
@@ -153,20 +196,30 @@ impl Input<'_> {
     }
 
     fn key(&mut self) -> Result<Key, String> {
-        self.slice().map(Arc::from)
+        self.slice().map(Key::from)
     }
 
     fn content(&mut self) -> Result<Content, String> {
-        self.slice().map(|bytes| Arc::new(bytes.to_vec()))
+        self.slice().map(Content::from)
     }
 
-    fn part(&mut self) -> Result<Part, String> {
+    fn kind(&mut self) -> Result<Type, String> {
         let number = self.byte()?;
-        let found = PARTS.iter().find(|(_, known)| *known == number);
-        let part = found.map(|(part, _)| part.clone());
-        part.ok_or_else(|| {
-            format!("expected a part of 1 to 3 before byte {}, came {number}", self.at)
+        let found = KINDS.iter().find(|(_, known)| *known == number);
+        found.map(|(kind, _)| *kind).ok_or_else(|| {
+            format!("expected a type of 1 to 4 before byte {}, came {number}", self.at)
         })
+    }
+
+    fn element(&mut self) -> Result<Element, String> {
+        match self.byte()? {
+            FIELD => Ok(Element::Field(self.content()?)),
+            MEMBER => Ok(Element::Member(self.content()?)),
+            number => Err(format!(
+                "expected an element of kind 1 or 2 before byte {}, came {number}",
+                self.at
+            )),
+        }
     }
 }
 
@@ -175,22 +228,25 @@ mod tests {
     use super::*;
 
     fn key(name: &[u8]) -> Key {
-        Arc::from(name)
+        Key::from(name)
     }
 
     #[test]
     fn ops_come_back() {
         let ops = vec![
-            Op::Put(0, key(b"a"), Part::Value, Arc::new(b"hi".to_vec())),
-            Op::Put(15, key(b""), Part::Type, Arc::new(vec![0; 300])),
-            Op::Patch(1, key(&[0, 255]), Part::Value, u64::MAX, Arc::new(vec![])),
-            Op::Absent(2, key(b"k"), Part::Expires),
+            Op::Value(0, key(b"a"), key(b"hi")),
+            Op::Make(15, key(b""), Type::Zset),
+            Op::Patch(1, key(&[0, 255]), u64::MAX, key(b"")),
+            Op::Expires(2, key(b"k"), None),
+            Op::Expires(2, key(b"k"), Some(1_700_000_000_000)),
+            Op::Put(2, key(b"h"), Element::Field(key(b"f")), key(&[0; 300])),
+            Op::Absent(2, key(b"h"), Element::Member(key(&[7; 200]))),
             Op::AbsentKey(3, key(&[7; 200])),
             Op::AbsentDb(u16::MAX),
         ];
         let mut bytes = Vec::new();
         encode(&ops, &mut bytes);
-        assert_eq!(&bytes[..8], [1, 0, 1, b'a', 2, 2, b'h', b'i']);
+        assert_eq!(&bytes[..7], [2, 0, 1, b'a', 2, b'h', b'i']);
         let mut back = Vec::new();
         decode(&bytes, &mut back).unwrap();
         assert_eq!(back, ops);
@@ -199,17 +255,18 @@ mod tests {
     #[test]
     fn a_body_cut_short_or_unknown_is_refused() {
         let mut bytes = Vec::new();
-        encode(&[Op::Patch(9, key(b"key"), Part::Value, 1000, Arc::new(vec![1; 9]))], &mut bytes);
+        encode(&[Op::Patch(9, key(b"key"), 1000, key(&[1; 9]))], &mut bytes);
         for len in 1..bytes.len() {
             assert!(decode(&bytes[..len], &mut Vec::new()).is_err(), "{len}");
         }
-        let bad: [&[u8]; 6] = [
+        let bad: [&[u8]; 7] = [
             &[0],
-            &[6, 0],
-            &[3, 0, 1, b'a', 4],
-            &[5, 0x80, 0x80, 0x04],
-            &[4, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
-            &[4, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+            &[9, 0],
+            &[1, 0, 1, b'a', 9],
+            &[6, 0, 1, b'a', 9],
+            &[8, 0x80, 0x80, 0x04],
+            &[7, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+            &[7, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
         ];
         for bytes in bad {
             assert!(decode(bytes, &mut Vec::new()).is_err(), "{bytes:?}");

@@ -13,9 +13,9 @@ mod filter;
 pub mod need;
 mod sizes;
 
-use crate::backlog::{Backlog, Layer, Said, patched};
+use crate::backlog::{Backlog, Layer, Said, View, patched};
 use crate::disk::Wait;
-use crate::layout::op::{Content, DATABASES, Db, Key, Op, Part, Seq, Type};
+use crate::layout::op::{Content, DATABASES, Db, Key, Op, Seq, Type};
 use crate::layout::reader::{Loaded, TreeReader, What};
 use crate::value::{Form, StringValue, Value};
 use cache::{Cache, Slot};
@@ -109,7 +109,6 @@ pub struct Keyspace {
     hand: usize,
     loads: HashMap<(Db, Key), Vec<Arc<Layer>>>,
     retired: Vec<Cache>,
-    type_names: Vec<(Type, Content)>,
 }
 
 impl Keyspace {
@@ -133,7 +132,6 @@ impl Keyspace {
             hand: 0,
             loads: HashMap::new(),
             retired: Vec::new(),
-            type_names: Vec::new(),
         }
     }
 
@@ -272,34 +270,27 @@ impl Keyspace {
         loaded: Option<Option<Loaded>>,
         kept: &[Arc<Layer>],
     ) -> Result<Option<u32>, Stop> {
-        let says = |part| self.backlog.says(db, key, part, kept);
+        let view = self.backlog.view(db, key, kept);
         let asked = loaded.is_some();
         let loaded = loaded.flatten();
-        let kind = match says(&Part::Type) {
-            Said::Absent => None,
-            Said::Content(name) => Type::from_name(&name),
-            Said::Tree(_) if asked => loaded.as_ref().map(|loaded| loaded.kind),
-            Said::Tree(_) => return Ok(None),
+        let Some((kind, deadline)) = meta(&view, asked, loaded.as_ref()) else { return Ok(None) };
+        let Some(kind) = kind else {
+            drop(view);
+            return Ok(Some(self.put_slot(db, key, None, None)));
         };
-        let Some(kind) = kind else { return Ok(Some(self.put_slot(db, key, None, None))) };
-        let deadline = match says(&Part::Expires) {
-            Said::Absent => None,
-            Said::Content(text) => crate::base::number::parse_u64(&text),
-            Said::Tree(_) if asked => loaded.as_ref().and_then(|loaded| loaded.expires),
-            Said::Tree(_) => return Ok(None),
-        };
-        let Type::String = kind;
-        let content = match says(&Part::Value) {
-            Said::Content(content) => Some(content),
-            Said::Absent => return Err(damaged(key, "it has a type and no value")),
-            Said::Tree(_) if !asked => return Ok(None),
-            Said::Tree(patches) => {
+        let content = match view.value() {
+            (Said::Is(content), patches) => Some(patched(content, &patches)),
+            (Said::Absent, _) => return Err(damaged(key, "it has a type and no value")),
+            (Said::Tree, _) if !asked => return Ok(None),
+            (Said::Tree, patches) => {
                 loaded.and_then(|loaded| loaded.value).map(|content| patched(content, &patches))
             }
         };
+        drop(view);
         if what == What::Value && content.is_none() {
             return Err(damaged(key, "its value was not found"));
         }
+        assert_eq!(kind, Type::String);
         let string = content.map_or_else(StringValue::unloaded, StringValue::new);
         Ok(Some(self.put_slot(db, key, Some(Value::String(string)), deadline)))
     }
@@ -373,10 +364,11 @@ impl Keyspace {
     /// Makes a key a string with this content; the deadline of a string that was there stays.
     pub fn put_string(&mut self, id: SlotId, content: Content) {
         match self.kind(id) {
-            Some(Type::String) => {
-                self.record(id, |db, key| Op::Put(db, key, Part::Value, content.clone()))
+            Some(Type::String) => self.record(id, |db, key| Op::Value(db, key, content.clone())),
+            _ => {
+                self.remove(id);
+                self.create(id, Type::String, content.clone());
             }
-            None => self.create(id, Type::String, content.clone()),
         }
         self.change(id, |slot| match &mut slot.value {
             Some(Value::String(string)) => string.put(content),
@@ -401,7 +393,7 @@ impl Keyspace {
 
     /// Writes `data` at `offset` of the string at a key: APPEND and SETRANGE.
     pub fn patch_string(&mut self, id: SlotId, offset: u64, data: Content) {
-        self.record(id, |db, key| Op::Patch(db, key, Part::Value, offset, data.clone()));
+        self.record(id, |db, key| Op::Patch(db, key, offset, data.clone()));
         self.change(id, |slot| {
             if let Some(Value::String(string)) = &mut slot.value {
                 string.patch(offset, data);
@@ -415,13 +407,7 @@ impl Keyspace {
         if before == deadline {
             return;
         }
-        self.record(id, |db, key| match deadline {
-            Some(ms) => {
-                let text = Content::new(ms.to_string().into_bytes());
-                Op::Put(db, key, Part::Expires, text)
-            }
-            None => Op::Absent(db, key, Part::Expires),
-        });
+        self.record(id, |db, key| Op::Expires(db, key, deadline));
         self.change(id, |slot| slot.deadline = deadline);
         // A later one, too: its hint is the only one left once that of the earlier one was read.
         if let Some(ms) = deadline {
@@ -483,25 +469,10 @@ impl Keyspace {
 
     fn create(&mut self, id: SlotId, kind: Type, content: Content) {
         let key = self.key(id);
-        let name = self.type_name(kind);
         self.filter.add(name_hash(id.db, &key));
         self.sizes.add(id.db, 1);
-        self.ops.extend([
-            Op::AbsentKey(id.db, key.clone()),
-            Op::Put(id.db, key.clone(), Part::Type, name),
-            Op::Put(id.db, key, Part::Value, content),
-        ]);
-    }
-
-    /// The content of a `type` file: one for all keys.
-    fn type_name(&mut self, kind: Type) -> Content {
-        let known = self.type_names.iter().find(|(of, _)| *of == kind);
-        if let Some((_, name)) = known {
-            return name.clone();
-        }
-        let name = Content::new(kind.name().as_bytes().to_vec());
-        self.type_names.push((kind, name.clone()));
-        name
+        self.ops.push(Op::Make(id.db, key.clone(), kind));
+        self.ops.push(Op::Value(id.db, key, content));
     }
 
     fn record(&mut self, id: SlotId, op: impl FnOnce(Db, Key) -> Op) {
@@ -548,11 +519,8 @@ impl Keyspace {
     pub fn replay(&mut self, seq: Seq, ops: Vec<Op>) {
         for op in &ops {
             match op {
-                Op::Put(db, key, Part::Expires, text) => {
-                    let ms = crate::base::number::parse_u64(text).unwrap_or(0);
-                    self.file_deadline(*db, key.clone(), ms);
-                }
-                Op::Put(db, key, ..) => self.filter.add(name_hash(*db, key)),
+                Op::Expires(db, key, Some(ms)) => self.file_deadline(*db, key.clone(), *ms),
+                Op::Make(db, key, _) => self.filter.add(name_hash(*db, key)),
                 _ => {}
             }
         }
@@ -698,23 +666,16 @@ impl Keyspace {
     fn check_slot(&self, db: Db, slot: &Slot) -> Result<(), String> {
         let loaded = self.reader.load(db, &slot.key, What::Value, Wait::Yes);
         let loaded = loaded.map_err(|error| error.to_string())?;
-        let says = |part| self.backlog.says(db, &slot.key, part, &[]);
-        let present = match says(&Part::Type) {
-            Said::Tree(_) => loaded.is_some(),
-            said => said != Said::Absent,
-        };
-        let value = match says(&Part::Value) {
-            Said::Content(content) => Some(content),
-            Said::Absent => None,
-            Said::Tree(patches) => loaded
+        let view = self.backlog.view(db, &slot.key, &[]);
+        let (kind, deadline) = meta(&view, true, loaded.as_ref()).unwrap_or_default();
+        let present = kind.is_some();
+        let value = match view.value() {
+            (Said::Is(content), patches) => Some(patched(content, &patches)),
+            (Said::Absent, _) => None,
+            (Said::Tree, patches) => loaded
                 .as_ref()
                 .and_then(|loaded| loaded.value.clone())
-                .map(|v| patched(v, &patches)),
-        };
-        let deadline = match says(&Part::Expires) {
-            Said::Content(text) => crate::base::number::parse_u64(&text),
-            Said::Absent => None,
-            Said::Tree(_) => loaded.as_ref().and_then(|loaded| loaded.expires),
+                .map(|value| patched(value, &patches)),
         };
         let same = match &slot.value {
             None => !present,
@@ -740,6 +701,28 @@ pub struct Overlay {
     pub names: HashMap<Key, bool>,
     /// Whether the tree's names count for nothing.
     pub emptied: bool,
+}
+
+/// The type and deadline of a key as the backlog and the tree have them: `None` where the tree has
+/// to be asked first.
+fn meta(
+    view: &View<'_>,
+    asked: bool,
+    loaded: Option<&Loaded>,
+) -> Option<(Option<Type>, Option<u64>)> {
+    let kind = match view.kind() {
+        Said::Absent => return Some((None, None)),
+        Said::Is(kind) => Some(kind),
+        Said::Tree if asked => loaded.map(|loaded| loaded.kind),
+        Said::Tree => return None,
+    };
+    let deadline = match view.expires() {
+        Said::Absent => None,
+        Said::Is(ms) => Some(ms),
+        Said::Tree if asked => loaded.and_then(|loaded| loaded.expires),
+        Said::Tree => return None,
+    };
+    Some((kind, deadline.filter(|_| kind.is_some())))
 }
 
 fn key_of(db: Db, key: &[u8]) -> Box<(Db, Key)> {

@@ -20,7 +20,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io;
-use std::sync::Arc;
 
 use crate::disk::Disk;
 use crate::layout::op::{DATABASES, Db, Key};
@@ -143,5 +142,5 @@ fn parse(line: &[u8]) -> Option<(Db, Key)> {
     let space = body.iter().position(|&byte| byte == b' ')?;
     let db = number(&body[..space])?;
     let key = names::decode_full(&body[space + 1..])?;
-    (db < u64::from(DATABASES)).then(|| (db as Db, Arc::from(key.as_ref())))
+    (db < u64::from(DATABASES)).then(|| (db as Db, Key::from(key.as_ref())))
 }

@@ -5,8 +5,7 @@
 //! when it is applied. Applying ops twice, or to a tree that is already newer and then catching
 //! up, gives the same tree. How a name is encoded, linked or hashed is decided by the writer.
 
-use smallvec::SmallVec;
-use std::sync::Arc;
+use crate::base::bytes::Bytes;
 
 /// Number of a database, 0 to [`DATABASES`] - 1.
 pub type Db = u16;
@@ -15,10 +14,10 @@ pub type Db = u16;
 pub const DATABASES: Db = 16;
 
 /// The bytes of a key's name, shared between the cache, the backlog and the helpers.
-pub type Key = Arc<[u8]>;
+pub type Key = Bytes;
 
 /// The bytes of a value, shared between the cache, the backlog and the helpers.
-pub type Content = Arc<Vec<u8>>;
+pub type Content = Bytes;
 
 /// Sequence number of a batch in the journal: the first one is 1.
 pub type Seq = u64;
@@ -28,71 +27,139 @@ pub type Seq = u64;
 pub enum Type {
     /// One string of bytes, in `value`.
     String,
+    /// Fields with values, in `fields/`.
+    Hash,
+    /// Members, in `values/`.
+    Set,
+    /// Members with scores, in `values/` and `scores/`.
+    Zset,
 }
 
 impl Type {
+    /// All of them.
+    pub const ALL: [Type; 4] = [Type::String, Type::Hash, Type::Set, Type::Zset];
+
     /// The name that TYPE replies and that the file `type` holds.
     pub const fn name(self) -> &'static str {
         match self {
             Type::String => "string",
+            Type::Hash => "hash",
+            Type::Set => "set",
+            Type::Zset => "zset",
         }
     }
 
     /// The type with this name; one trailing newline is tolerated.
     pub fn from_name(name: &[u8]) -> Option<Type> {
-        match name.strip_suffix(b"\n").unwrap_or(name) {
-            b"string" => Some(Type::String),
-            _ => None,
-        }
+        let name = name.strip_suffix(b"\n").unwrap_or(name);
+        Type::ALL.into_iter().find(|kind| kind.name().as_bytes() == name)
     }
 }
 
-/// One part of a key: a file in its directory.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Part {
-    /// `type`: the key exists if and only if this does.
-    Type,
-    /// `value` of a string.
-    Value,
-    /// `expires`: Unix time in milliseconds, decimal.
-    Expires,
+/// One element of a collection: a file in a directory of the key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Element {
+    /// `fields/<field>` of a hash; its content is the field's value.
+    Field(Bytes),
+    /// `values/<member>` of a set, without content, or of a zset, its score in decimal.
+    Member(Bytes),
+}
+
+impl Element {
+    /// Its name.
+    pub fn name(&self) -> &Bytes {
+        match self {
+            Element::Field(name) | Element::Member(name) => name,
+        }
+    }
 }
 
 /// One effect of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// The part has this content.
-    Put(Db, Key, Part, Content),
-    /// The part has these bytes at this offset; a gap before them is zeros.
-    Patch(Db, Key, Part, u64, Content),
-    /// The part is absent.
-    Absent(Db, Key, Part),
+    /// The key is of this type and has nothing but what follows.
+    Make(Db, Key, Type),
+    /// The string has this value.
+    Value(Db, Key, Content),
+    /// The string has these bytes at this offset; a gap before them is zeros.
+    Patch(Db, Key, u64, Content),
+    /// The key expires at this time, in Unix milliseconds, or never.
+    Expires(Db, Key, Option<u64>),
+    /// The element has this content.
+    Put(Db, Key, Element, Content),
+    /// The element is absent.
+    Absent(Db, Key, Element),
     /// The key with everything below it is absent.
     AbsentKey(Db, Key),
     /// The database is empty.
     AbsentDb(Db),
 }
 
-/// What the tree is to hold of one part, coalesced from all ops on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// This content, changed by the patches in their order. Without a base the patches apply to
-    /// what an older layer or the tree holds.
-    Content {
-        /// The newest whole content.
-        base: Option<Content>,
-        /// Offset and data of the patches since.
-        patches: Vec<(u64, Content)>,
-    },
-    /// Nothing.
-    Absent,
+impl Op {
+    /// The database that it speaks of, and the key, unless it speaks of all of them.
+    pub fn place(&self) -> (Db, Option<&Key>) {
+        match self {
+            Op::Make(db, key, _)
+            | Op::Value(db, key, _)
+            | Op::Patch(db, key, ..)
+            | Op::Expires(db, key, _)
+            | Op::Put(db, key, ..)
+            | Op::Absent(db, key, _)
+            | Op::AbsentKey(db, key) => (*db, Some(key)),
+            Op::AbsentDb(db) => (*db, None),
+        }
+    }
+}
+
+/// What becomes of a key as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fate {
+    /// It is what it was.
+    #[default]
+    Stays,
+    /// Everything below it is removed first; then it is of this type.
+    Made(Type),
+    /// It is removed with everything below it.
+    Removed,
+}
+
+impl Fate {
+    /// Whether everything older below the key counts for nothing.
+    pub fn clears(self) -> bool {
+        self != Fate::Stays
+    }
+}
+
+/// What the tree is to hold of a string's value, coalesced from all ops on it. Without a base the
+/// patches apply to what an older layer or the tree holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// The newest whole content.
+    pub base: Option<Content>,
+    /// Offset and data of the patches since, in their order.
+    pub patches: Vec<(u64, Content)>,
+}
+
+/// What the tree is to hold of a key, but for its elements.
+#[derive(Clone, Debug, Default)]
+pub struct Core {
+    /// What becomes of it as a whole; the rest comes after that.
+    pub fate: Fate,
+    /// Its value, where that changes.
+    pub value: Option<Change>,
+    /// Its deadline, where that changes.
+    pub expires: Option<Option<u64>>,
 }
 
 /// What the tree is to hold of one key: the unit of work of the tree writer.
-#[derive(Clone, Debug, Default)]
-pub struct KeyChange {
-    /// Everything below the key is removed first.
-    pub cleared: bool,
-    /// Then these parts are brought about, `type` last; where `type` goes, it goes first.
-    pub parts: SmallVec<[(Part, Change); 2]>,
+#[derive(Debug)]
+pub struct KeyChange<'a> {
+    /// Its database.
+    pub db: Db,
+    /// Its name.
+    pub key: &'a Key,
+    /// The key itself.
+    pub core: &'a Core,
+    /// Its elements that change, the longest unwritten first: content, or none for an absent one.
+    pub elements: Vec<(&'a Element, Option<&'a Content>)>,
 }

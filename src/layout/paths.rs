@@ -4,7 +4,18 @@
 //! them. What lies there, and in which states, is in `docs/LAYOUT.md`.
 
 use crate::layout::names::{self, Name};
-use crate::layout::op::{Db, Part};
+use crate::layout::op::Db;
+
+/// A file of a key that is not one of its elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `type`: the key exists if and only if this does.
+    Type,
+    /// `value` of a string.
+    Value,
+    /// `expires`: Unix time in milliseconds, decimal.
+    Expires,
+}
 
 /// What nobody but this server needs; never in a backup.
 pub const DERIVED: &str = ".dredis";
@@ -63,7 +74,7 @@ pub fn marker(db: Db) -> String {
 }
 
 /// The name of a part in its key's directory.
-pub const fn part_name(part: &Part) -> &'static str {
+pub const fn part_name(part: Part) -> &'static str {
     match part {
         Part::Type => "type",
         Part::Value => "value",
@@ -72,7 +83,7 @@ pub const fn part_name(part: &Part) -> &'static str {
 }
 
 /// The file of a part below its key's directory.
-pub fn part(key_dir: &str, part: &Part) -> String {
+pub fn part(key_dir: &str, part: Part) -> String {
     within(key_dir, part_name(part))
 }
 
@@ -113,9 +124,9 @@ mod tests {
     #[test]
     fn a_key_lies_where_the_design_says() {
         let dir = key_dir(0, &names::encode(b"msg"));
-        assert_eq!(part(&dir, &Part::Value), "0/msg/value");
-        assert_eq!(part(&dir, &Part::Type), "0/msg/type");
-        assert_eq!(part(&dir, &Part::Expires), "0/msg/expires");
+        assert_eq!(part(&dir, Part::Value), "0/msg/value");
+        assert_eq!(part(&dir, Part::Type), "0/msg/type");
+        assert_eq!(part(&dir, Part::Expires), "0/msg/expires");
         assert_eq!(marker(3), "3/%!");
         assert_eq!(expiry(29_000_000), ".dredis/expiry/29000000");
         assert_eq!(shared("string", 1), ".dredis/links/string.1");

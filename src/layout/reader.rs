@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::disk::{DirEntry, Disk, Kind, Wait};
 use crate::layout::names::{self, Entry};
-use crate::layout::op::{Content, DATABASES, Db, Key, Part, Type};
+use crate::layout::op::{Content, DATABASES, Db, Key, Type};
+use crate::layout::paths::Part;
 use crate::layout::{cursor, paths};
 
 /// How often a load that meets a key on its way out looks again.
@@ -110,7 +111,7 @@ impl TreeReader {
 
     /// Whether there is such a key. One read.
     pub fn is_key(&self, db: Db, key: &[u8], wait: Wait) -> io::Result<bool> {
-        let found = self.find(db, key, |dir| self.optional(dir, &Part::Type, wait))?;
+        let found = self.find(db, key, |dir| self.optional(dir, Part::Type, wait))?;
         Ok(found.is_some())
     }
 
@@ -121,7 +122,7 @@ impl TreeReader {
             return Ok(paths::key_dir(db, &names::encode(key)));
         }
         let found = self.find(db, key, |dir| {
-            Ok(self.optional(dir, &Part::Type, wait)?.map(|_| dir.to_owned()))
+            Ok(self.optional(dir, Part::Type, wait)?.map(|_| dir.to_owned()))
         })?;
         Ok(found.unwrap_or_else(|| paths::key_dir(db, &names::encode(key))))
     }
@@ -188,7 +189,7 @@ impl TreeReader {
             while let Some(position) = from.filter(|_| keys.len() < limit) {
                 let listed = self.keys(db, position, Some(limit), &mut |name, _| {
                     if !keys.iter().any(|key| **key == *name) {
-                        keys.push(Arc::from(name));
+                        keys.push(Key::from(name));
                     }
                     keys.len() < limit
                 });
@@ -265,9 +266,9 @@ impl TreeReader {
 
     fn load_dir(&self, dir: &str, what: What, wait: Wait) -> io::Result<Option<Loaded>> {
         for _ in 0..LOAD_TRIES_MAX {
-            let Some(name) = self.optional(dir, &Part::Type, wait)? else { return Ok(None) };
+            let Some(name) = self.optional(dir, Part::Type, wait)? else { return Ok(None) };
             let Some(kind) = Type::from_name(&name) else {
-                return Err(damaged(dir, &Part::Type, "the name of a type", &name));
+                return Err(damaged(dir, Part::Type, "the name of a type", &name));
             };
             let expires = self.expires(dir, wait)?;
             let mut loaded = Loaded { kind, expires, value: None, len: 0 };
@@ -276,7 +277,7 @@ impl TreeReader {
             }
             // On its way out: `type` goes first. Or damage, if `type` stays.
         }
-        Err(damaged(dir, &Part::Value, "the value of a string", b""))
+        Err(damaged(dir, Part::Value, "the value of a string", b""))
     }
 
     /// Fills in the value, as far as it is asked for; breaks where there is none.
@@ -290,19 +291,19 @@ impl TreeReader {
         match what {
             What::Meta => {}
             What::Len => {
-                let path = paths::part(dir, &Part::Value);
+                let path = paths::part(dir, Part::Value);
                 match self.disk.stat(&path, wait) {
                     Ok(stat) if stat.kind == Kind::File => loaded.len = stat.len,
-                    Ok(_) => return Err(damaged(dir, &Part::Value, "a file", b"something else")),
+                    Ok(_) => return Err(damaged(dir, Part::Value, "a file", b"something else")),
                     Err(error) if is_absent(&error) => return Ok(ControlFlow::Break(())),
                     Err(error) => return Err(error),
                 }
             }
-            What::Value => match self.optional(dir, &Part::Value, wait)? {
+            What::Value => match self.optional(dir, Part::Value, wait)? {
                 None => return Ok(ControlFlow::Break(())),
                 Some(value) => {
                     loaded.len = value.len() as u64;
-                    loaded.value = Some(Arc::new(value));
+                    loaded.value = Some(Content::from(value));
                 }
             },
         }
@@ -310,17 +311,17 @@ impl TreeReader {
     }
 
     fn expires(&self, dir: &str, wait: Wait) -> io::Result<Option<u64>> {
-        let Some(text) = self.optional(dir, &Part::Expires, wait)? else { return Ok(None) };
+        let Some(text) = self.optional(dir, Part::Expires, wait)? else { return Ok(None) };
         let digits = text.strip_suffix(b"\n").unwrap_or(&text);
         let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
         match number {
             Some(number) if digits[0].is_ascii_digit() => Ok(Some(number)),
-            _ => Err(damaged(dir, &Part::Expires, "a Unix time in milliseconds", &text)),
+            _ => Err(damaged(dir, Part::Expires, "a Unix time in milliseconds", &text)),
         }
     }
 
     /// The content of a part; none where it is absent.
-    fn optional(&self, dir: &str, part: &Part, wait: Wait) -> io::Result<Option<Vec<u8>>> {
+    fn optional(&self, dir: &str, part: Part, wait: Wait) -> io::Result<Option<Vec<u8>>> {
         let path = paths::part(dir, part);
         match self.disk.read(&path, wait) {
             Ok(content) => Ok(Some(content)),
@@ -391,7 +392,7 @@ pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-fn damaged(dir: &str, part: &Part, expected: &str, came: &[u8]) -> io::Error {
+fn damaged(dir: &str, part: Part, expected: &str, came: &[u8]) -> io::Error {
     let path = paths::part(dir, part);
     let came = match came {
         b"" => "nothing".to_owned(),

@@ -21,8 +21,8 @@ use crate::base::variant::{Step, step};
 use crate::disk::{self, Disk, Kind, Wait};
 use crate::layout::links::{Linked, Links};
 use crate::layout::names::{self, Entry, Name};
-use crate::layout::op::{Change, Content, DATABASES, Db, Key, KeyChange, Part, Type};
-use crate::layout::paths;
+use crate::layout::op::{Change, Content, DATABASES, Db, Fate, Key, KeyChange, Type};
+use crate::layout::paths::{self, Part};
 use crate::layout::reader::{Markers, TreeReader, is_absent};
 use crate::layout::trash::{self, Trash};
 
@@ -121,17 +121,17 @@ impl TreeWriter {
     pub fn apply<'a>(
         &mut self,
         cleared_dbs: &[Db],
-        changes: &mut dyn Iterator<Item = (Db, &'a Key, &'a KeyChange)>,
+        changes: &mut dyn Iterator<Item = KeyChange<'a>>,
     ) -> io::Result<Applied> {
         let mut applied = Applied::default();
         if step(Step::RemovalFirst) {
             self.clear(cleared_dbs)?;
         }
-        for (db, key, change) in changes {
-            match self.patiently(|writer| writer.apply_key(db, key, change)) {
+        for change in changes {
+            match self.patiently(|writer| writer.apply_key(&change)) {
                 Ok(()) => applied.keys += 1,
                 Err(error) if disk::is_full(&error) => {
-                    applied.failed.push((db, key.clone()));
+                    applied.failed.push((change.db, change.key.clone()));
                     applied.full.get_or_insert(error);
                 }
                 Err(error) => return Err(error),
@@ -205,8 +205,9 @@ impl TreeWriter {
         }
     }
 
-    fn apply_key(&mut self, db: Db, key: &Key, change: &KeyChange) -> io::Result<()> {
-        let name = names::encode(key);
+    fn apply_key(&mut self, change: &KeyChange<'_>) -> io::Result<()> {
+        let db = change.db;
+        let name = names::encode(change.key);
         if !has_content(change) {
             if self.markers.get(db) && !name.is_hashed() {
                 self.remove(db, &name.hashed(), change)?;
@@ -248,24 +249,21 @@ impl TreeWriter {
     }
 
     /// Brings about a change of which nothing has content: the key goes, or some of its parts.
-    fn remove(&mut self, db: Db, name: &Name, change: &KeyChange) -> io::Result<()> {
+    fn remove(&mut self, db: Db, name: &Name, change: &KeyChange<'_>) -> io::Result<()> {
         let dir = paths::key_dir(db, name);
-        let goes = change.cleared || change.parts.iter().any(|(part, _)| *part == Part::Type);
-        if !goes {
+        if !change.core.fate.clears() {
             return self.remove_parts(&dir, change);
         }
-        absent(self.disk.remove_file(&paths::part(&dir, &Part::Type)))?;
-        if change.cleared {
-            self.remove_inline(&paths::part(&dir, &Part::Value))?;
+        for part in [Part::Type, Part::Value, Part::Expires] {
+            self.remove_inline(&paths::part(&dir, part))?;
         }
-        self.remove_parts(&dir, change)?;
         let mut removed = self.disk.remove_dir(&dir);
-        if change.cleared && is_not_empty(&removed) {
+        if is_not_empty(&removed) {
             self.empty(&dir, &[])?;
             removed = self.disk.remove_dir(&dir);
         }
         if is_not_empty(&removed) {
-            return Ok(()); // Strangers, or parts that the change does not speak of.
+            return Ok(()); // Strangers.
         }
         absent(removed)?;
         match name.is_hashed() {
@@ -274,15 +272,12 @@ impl TreeWriter {
         }
     }
 
-    /// Removes the absent parts of a change; `type` is the caller's.
-    fn remove_parts(&mut self, dir: &str, change: &KeyChange) -> io::Result<()> {
-        let absent = |(part, change): &&(Part, Change)| {
-            *part != Part::Type && matches!(change, Change::Absent)
-        };
-        for (part, _) in change.parts.iter().filter(absent) {
-            self.remove_inline(&paths::part(dir, part))?;
+    /// Removes the absent parts of a change.
+    fn remove_parts(&mut self, dir: &str, change: &KeyChange<'_>) -> io::Result<()> {
+        match change.core.expires {
+            Some(None) => self.remove_inline(&paths::part(dir, Part::Expires)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Removes a file now, a directory by way of the trash.
@@ -320,9 +315,9 @@ impl TreeWriter {
     }
 
     /// Brings about a change of which something has content, under this name.
-    fn write(&mut self, db: Db, name: &Name, change: &KeyChange) -> io::Result<Made> {
+    fn write(&mut self, db: Db, name: &Name, change: &KeyChange<'_>) -> io::Result<Made> {
         let dir = paths::key_dir(db, name);
-        let whole = change.cleared || change.parts.iter().any(|(part, _)| *part == Part::Type);
+        let whole = change.core.fate.clears();
         let mut made = if whole { self.make_dir(db, name)? } else { Made::There };
         if made == Made::Refused {
             return Ok(made);
@@ -354,8 +349,7 @@ impl TreeWriter {
 
     fn make_dir(&mut self, db: Db, name: &Name) -> io::Result<Made> {
         if let Some(full) = name.full() {
-            let content = Arc::new(full.as_bytes().to_vec());
-            self.put(&paths::companion(db, name), &content, Made::New)?;
+            self.put(&paths::companion(db, name), full.as_bytes(), Made::New)?;
         }
         match self.disk.create_dir(&paths::key_dir(db, name)) {
             Ok(()) => Ok(Made::New),
@@ -388,31 +382,27 @@ impl TreeWriter {
         Ok(refusals.iter().any(|refusal| errno == Some(refusal.raw_os_error())))
     }
 
-    fn write_parts(&mut self, dir: &str, change: &KeyChange, made: Made) -> io::Result<()> {
+    fn write_parts(&mut self, dir: &str, change: &KeyChange<'_>, made: Made) -> io::Result<()> {
         if step(Step::RemovalFirst) {
             self.strip(dir, change, made)?;
         }
-        let new = change.parts.iter().any(|(part, _)| *part == Part::Type) && !change.cleared;
-        let skip = new && !step(Step::ReplayRewrites);
-        for (part, wanted) in change.parts.iter().filter(|(part, _)| *part != Part::Type) {
-            let Change::Content { base, patches } = wanted else { continue };
-            let path = paths::part(dir, part);
-            if skip && self.disk.stat(&path, Wait::Yes).is_ok() {
-                continue;
-            }
+        let core = change.core;
+        let skip = core.fate.clears() && !step(Step::ReplayRewrites);
+        let value = paths::part(dir, Part::Value);
+        let exists = skip && self.disk.stat(&value, Wait::Yes).is_ok();
+        if let Some(Change { base, patches }) = core.value.as_ref().filter(|_| !exists) {
             match base {
-                Some(base) if patches.is_empty() => self.put(&path, base, made)?,
-                Some(base) => self.put(&path, &Arc::new(patched(base, patches)), made)?,
-                None if change.cleared => {
-                    self.put(&path, &Arc::new(patched(&[], patches)), made)?;
-                }
-                None => self.patch(&path, patches)?,
+                Some(base) if patches.is_empty() => self.put(&value, base, made)?,
+                Some(base) => self.put(&value, &patched(base, patches), made)?,
+                None if core.fate.clears() => self.put(&value, &patched(&[], patches), made)?,
+                None => self.patch(&value, patches)?,
             }
         }
-        for (_, wanted) in change.parts.iter().filter(|(part, _)| *part == Part::Type) {
-            if let Change::Content { base: Some(base), .. } = wanted {
-                self.put_type(&paths::part(dir, &Part::Type), base)?;
-            }
+        if let Some(Some(ms)) = core.expires {
+            self.put(&paths::part(dir, Part::Expires), ms.to_string().as_bytes(), made)?;
+        }
+        if let Fate::Made(kind) = core.fate {
+            self.put_type(&paths::part(dir, Part::Type), kind)?;
         }
         if !step(Step::RemovalFirst) {
             self.strip(dir, change, made)?;
@@ -421,26 +411,34 @@ impl TreeWriter {
     }
 
     /// Removes from a key's directory what a change with content removes, `type` first.
-    fn strip(&mut self, dir: &str, change: &KeyChange, made: Made) -> io::Result<()> {
+    fn strip(&mut self, dir: &str, change: &KeyChange<'_>, made: Made) -> io::Result<()> {
         if made == Made::New {
             return Ok(());
         }
-        let content = |change: &Change| matches!(change, Change::Content { .. });
-        if change.parts.iter().any(|(part, change)| *part == Part::Type && !content(change)) {
-            absent(self.disk.remove_file(&paths::part(dir, &Part::Type)))?;
-        }
-        if !change.cleared {
+        let core = change.core;
+        if !core.fate.clears() {
             return self.remove_parts(dir, change);
+        }
+        if core.fate == Fate::Removed {
+            absent(self.disk.remove_file(&paths::part(dir, Part::Type)))?;
         }
         // Without the step, removals come late and take what they should have come before.
         let first = step(Step::RemovalFirst);
-        let kept = change.parts.iter().filter(|(_, change)| first && content(change));
-        let kept: Vec<&str> = kept.map(|(part, _)| paths::part_name(part)).collect();
+        let kept = [
+            (Part::Type, matches!(core.fate, Fate::Made(_))),
+            (Part::Value, core.value.is_some()),
+            (Part::Expires, matches!(core.expires, Some(Some(_)))),
+        ];
+        let kept: Vec<&str> = kept
+            .into_iter()
+            .filter(|(_, content)| first && *content)
+            .map(|(part, _)| paths::part_name(part))
+            .collect();
         self.empty(dir, &kept)
     }
 
     /// Gives a file this content, whatever is there.
-    fn put(&mut self, path: &str, content: &Content, made: Made) -> io::Result<()> {
+    fn put(&mut self, path: &str, content: &[u8], made: Made) -> io::Result<()> {
         if made == Made::New {
             match self.disk.create(path, content) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -491,10 +489,8 @@ impl TreeWriter {
     }
 
     /// Makes a key's `type`: a link where that works, a plain file otherwise.
-    fn put_type(&mut self, path: &str, content: &Content) -> io::Result<()> {
-        let Some(kind) = Type::from_name(content) else {
-            return self.put(path, content, Made::There);
-        };
+    fn put_type(&mut self, path: &str, kind: Type) -> io::Result<()> {
+        let content = kind.name().as_bytes();
         match self.links.link(kind.name(), path)? {
             Linked::Done => return Ok(()),
             Linked::Refused => return self.put(path, content, Made::There),
@@ -539,8 +535,12 @@ impl TreeWriter {
     }
 }
 
-fn has_content(change: &KeyChange) -> bool {
-    change.parts.iter().any(|(_, change)| matches!(change, Change::Content { .. }))
+fn has_content(change: &KeyChange<'_>) -> bool {
+    let core = change.core;
+    matches!(core.fate, Fate::Made(_))
+        || core.value.is_some()
+        || matches!(core.expires, Some(Some(_)))
+        || change.elements.iter().any(|(_, content)| content.is_some())
 }
 
 /// Content with patches applied in their order.

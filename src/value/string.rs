@@ -77,6 +77,7 @@ impl StringValue {
 
     /// Bytes it holds in memory, about.
     pub fn bytes(&self) -> usize {
-        self.content.as_ref().map_or(0, |content| content.capacity() + 40)
+        let shared = self.content.as_ref().filter(|content| content.is_allocated());
+        shared.map_or(0, |content| content.capacity() + 40)
     }
 }

@@ -1,0 +1,381 @@
+//! The backlog: what is not yet in the tree.
+//!
+//! Ops go through up to four layers, newest first:
+//!
+//! | layer | holds | left when |
+//! |---|---|---|
+//! | `filling` | ops of the batches since the last group | the group goes to the journal |
+//! | `pending` | ops of the group at the journal | its sync returned |
+//! | `durable` | ops that survive a power cut | the writer takes them, oldest first |
+//! | `applying` | what the writer works on, shared with it | the writer is done |
+//!
+//! A [`Layer`] coalesces by key and element. A removal of a key or of a database drops the older
+//! entries below it and comes before the newer ones there. Reading resolves a key through the
+//! layers ([`Backlog::view`]); what none of them says is said by the tree. The backlog knows no
+//! paths, no files and no values: only logical names and bytes.
+
+mod layer;
+mod view;
+
+use crate::base::variant::{Step, step};
+use crate::layout::op::{Content, Db, Key, Op, Seq};
+pub use layer::Layer;
+use layer::{Entry, WARM_OPS, weight};
+use std::cell::{Ref, RefCell};
+use std::sync::Arc;
+pub use view::{Said, View};
+
+/// `content` with the patches laid over it in their order; gaps are zeros.
+pub fn patched(mut content: Content, patches: &[(u64, Content)]) -> Content {
+    if patches.is_empty() {
+        return content;
+    }
+    let mut bytes = content.mutate();
+    for (offset, data) in patches {
+        let start = usize::try_from(*offset).expect("a value's offset fits the address space");
+        if bytes.len() < start + data.len() {
+            bytes.resize(start + data.len(), 0);
+        }
+        bytes[start..start + data.len()].copy_from_slice(data);
+    }
+    drop(bytes);
+    content
+}
+
+/// Ops that are not durable yet, in their order. Most of them are never looked for here, because
+/// the cache has what they made: they are indexed, as a layer, only when somebody does.
+#[derive(Default)]
+struct Log {
+    ops: Vec<(Seq, Op)>,
+    hints: Vec<(u64, Db, Key)>,
+    bytes: usize,
+    new_keys: usize,
+    index: RefCell<Index>,
+}
+
+/// The first `upto` ops of a log as a layer.
+#[derive(Default)]
+struct Index {
+    layer: Layer,
+    upto: usize,
+}
+
+impl Log {
+    fn push(&mut self, seq: Seq, op: Op) {
+        self.new_keys += usize::from(matches!(op, Op::Make(..)));
+        self.bytes += weight(&op);
+        self.ops.push((seq, op));
+    }
+
+    /// Adds everything of a newer log and empties that.
+    fn append(&mut self, newer: &mut Log) {
+        self.ops.append(&mut newer.ops);
+        self.hints.append(&mut newer.hints);
+        self.bytes += std::mem::take(&mut newer.bytes);
+        self.new_keys += std::mem::take(&mut newer.new_keys);
+        newer.index.take();
+    }
+
+    /// Records everything in a layer and empties the log.
+    fn drain_into(&mut self, layer: &mut Layer) {
+        let mut ops = self.ops.drain(..);
+        loop {
+            layer.warm(&ops.as_slice()[..ops.len().min(WARM_OPS)]);
+            let before = ops.len();
+            for (seq, op) in ops.by_ref().take(WARM_OPS) {
+                layer.record(seq, op);
+            }
+            if before <= WARM_OPS {
+                break;
+            }
+        }
+        drop(ops);
+        layer.hints.append(&mut self.hints);
+        self.bytes = 0;
+        self.new_keys = 0;
+        self.index.take();
+    }
+
+    /// The log as a layer.
+    fn layer(&self) -> Ref<'_, Layer> {
+        let mut index = self.index.borrow_mut();
+        let Index { layer, upto } = &mut *index;
+        for (seq, op) in &self.ops[*upto..] {
+            layer.record(*seq, op.clone());
+        }
+        *upto = self.ops.len();
+        drop(index);
+        Ref::map(self.index.borrow(), |index| &index.layer)
+    }
+}
+
+/// All layers, and the watermarks between them.
+#[derive(Default)]
+pub struct Backlog {
+    filling: Log,
+    pending: Log,
+    durable: Layer,
+    applying: Option<Arc<Layer>>,
+    issued: Seq,
+    durable_seq: Seq,
+}
+
+impl Backlog {
+    /// Takes in what recovery found in the journal: durable, and perhaps in the tree already.
+    pub fn replay(&mut self, seq: Seq, ops: Vec<Op>) {
+        for op in ops {
+            self.durable.record(seq, op);
+        }
+        self.durable.hints.append(&mut self.filling.hints);
+        self.issued = seq;
+        self.durable_seq = seq;
+    }
+
+    /// The last batch in the journal was this one, in the tree or replayed.
+    pub fn start_at(&mut self, last: Seq) {
+        self.issued = last;
+        self.durable_seq = last;
+    }
+
+    /// The sequence number that the next batch gets.
+    pub fn next_seq(&self) -> Seq {
+        self.issued + 1
+    }
+
+    /// The newest batch there is.
+    pub fn issued(&self) -> Seq {
+        self.issued
+    }
+
+    /// The newest batch that survives a power cut.
+    pub fn durable_seq(&self) -> Seq {
+        self.durable_seq
+    }
+
+    /// Records the ops of the next batch and answers its sequence number.
+    pub fn record(&mut self, ops: impl Iterator<Item = Op>) -> Seq {
+        self.issued += 1;
+        for op in ops {
+            self.filling.push(self.issued, op);
+        }
+        self.issued
+    }
+
+    /// Files a deadline with the batch that is being made.
+    pub fn hint(&mut self, minute: u64, db: Db, key: Key) {
+        self.filling.hints.push((minute, db, key));
+    }
+
+    /// The group goes to the journal: what was filling is pending.
+    pub fn submit(&mut self) {
+        if step(Step::WriterWaits) {
+            self.pending.append(&mut self.filling);
+        } else {
+            self.filling.drain_into(&mut self.durable);
+        }
+    }
+
+    /// The journal's sync returned: all pending batches, up to `seq`, are durable.
+    pub fn synced(&mut self, seq: Seq) {
+        self.pending.drain_into(&mut self.durable);
+        self.durable_seq = seq;
+    }
+
+    /// What the writer is to apply next, the oldest first; `None` while it works or has nothing.
+    pub fn take(&mut self, bytes_max: usize) -> Option<Arc<Layer>> {
+        if self.applying.is_some() || (self.durable.is_empty() && self.durable.hints.is_empty()) {
+            return None;
+        }
+        self.hand_out(|durable| durable.take(bytes_max))
+    }
+
+    /// What a full disk can take: removals; `None` while the writer works or there are none.
+    pub fn take_removals(&mut self) -> Option<Arc<Layer>> {
+        if self.applying.is_some() {
+            return None;
+        }
+        self.hand_out(Layer::take_removals)
+    }
+
+    fn hand_out(&mut self, take: impl FnOnce(&mut Layer) -> Layer) -> Option<Arc<Layer>> {
+        let layer = Arc::new(take(&mut self.durable));
+        if layer.is_empty() && layer.hints.is_empty() {
+            return None;
+        }
+        self.applying = Some(layer.clone());
+        Some(layer)
+    }
+
+    /// The writer is done but for the keys in `failed`, which go back below what is newer. Answers
+    /// the layer, for the loads that began before.
+    pub fn applied(&mut self, failed: &[(Db, Key)]) -> Option<Arc<Layer>> {
+        let layer = self.applying.take()?;
+        for (db, key) in failed {
+            let durable = &mut self.durable;
+            let Some(mut entry) = layer.entry(*db, key).cloned() else { continue };
+            if durable.dbs[usize::from(*db)].cleared.is_some() {
+                continue; // It was removed since.
+            }
+            if let Some(place) = durable.place(*db, key)
+                && let Some(newer) = durable.remove(*db, place)
+            {
+                entry.lay_entry(newer);
+            }
+            durable.insert(*db, entry);
+        }
+        Some(layer)
+    }
+
+    /// Up to this batch the tree has everything, synced or not.
+    pub fn applied_seq(&self) -> Seq {
+        let applying = self.applying.as_ref().and_then(|layer| layer.oldest());
+        let oldest = applying.into_iter().chain(self.durable.oldest()).min();
+        oldest.map_or(self.durable_seq, |oldest| oldest - 1)
+    }
+
+    /// Up to this batch the tree has everything once the layer being applied is: what a sync that
+    /// follows it at the writer makes safe.
+    pub fn applied_seq_behind_writer(&self) -> Seq {
+        self.durable.oldest().map_or(self.durable_seq, |oldest| oldest - 1)
+    }
+
+    /// Bytes of everything here, about.
+    pub fn bytes(&self) -> usize {
+        let layers = self.durable.bytes + self.applying().map_or(0, Layer::bytes);
+        self.filling.bytes + self.pending.bytes + layers
+    }
+
+    /// Bytes of what the writer could take now.
+    pub fn durable_bytes(&self) -> usize {
+        self.durable.bytes
+    }
+
+    /// How many keys may need new directories in the tree.
+    pub fn new_keys(&self) -> usize {
+        let layers = self.durable.new_keys + self.applying().map_or(0, |layer| layer.new_keys);
+        self.filling.new_keys + self.pending.new_keys + layers
+    }
+
+    /// Whether the tree has everything.
+    pub fn is_empty(&self) -> bool {
+        self.filling.ops.is_empty() && self.pending.ops.is_empty() && self.is_written()
+    }
+
+    /// Whether the writer has nothing to do.
+    pub fn is_written(&self) -> bool {
+        self.durable.is_empty() && self.applying.is_none()
+    }
+
+    /// Whether the writer is at work.
+    pub fn is_applying(&self) -> bool {
+        self.applying.is_some()
+    }
+
+    /// What the writer works on.
+    pub fn applying(&self) -> Option<&Layer> {
+        self.applying.as_deref()
+    }
+
+    /// What the layers say of one key; `kept` are layers applied while a load ran, newest first.
+    pub fn view<'b>(&'b self, db: Db, key: &[u8], kept: &'b [Arc<Layer>]) -> View<'b> {
+        let mut view = View { db, ..View::default() };
+        for log in [&self.filling, &self.pending] {
+            if !log.ops.is_empty() {
+                view.logs.push(log.layer());
+            }
+        }
+        view.layers.push(&self.durable);
+        view.layers.extend(self.applying());
+        view.layers.extend(kept.iter().map(|layer| &**layer));
+        view.key = key.into();
+        view
+    }
+
+    /// The newest batch of a key that is not durable yet, 0 where there is none.
+    pub fn undurable_seq(&self, db: Db, key: &[u8]) -> Seq {
+        let of_log = |log: &Log| {
+            if log.ops.is_empty() {
+                return 0;
+            }
+            let layer = log.layer();
+            let cleared = layer.dbs[usize::from(db)].cleared;
+            cleared.max(layer.entry(db, key).map(|entry| entry.newest)).unwrap_or(0)
+        };
+        of_log(&self.filling).max(of_log(&self.pending))
+    }
+
+    /// Visits all keys of a database that the layers speak of, each once, with whether it is there.
+    /// Where the database was emptied by one of them, `true` is answered: the tree's names count
+    /// for nothing.
+    pub fn names(&self, db: Db, mut visit: impl FnMut(&Key, bool)) -> bool {
+        let mut seen: Vec<&Layer> = Vec::new();
+        let (filling, pending) = (self.filling.layer(), self.pending.layer());
+        let layers = [&*filling, &*pending, &self.durable].into_iter().chain(self.applying());
+        for layer in layers {
+            let of_db = &layer.dbs[usize::from(db)];
+            for entry in of_db.keys.iter().filter(|entry| entry.says_existence()) {
+                let speaks =
+                    |newer: &&Layer| newer.entry(db, &entry.key).is_some_and(Entry::says_existence);
+                if !seen.iter().any(speaks) {
+                    visit(&entry.key, entry.makes_key());
+                }
+            }
+            if of_db.cleared.is_some() {
+                return true;
+            }
+            seen.push(layer);
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn make(key: &str) -> Op {
+        Op::Make(0, key.as_bytes().into(), Type::String)
+    }
+
+    fn durable(batches: &[&[Op]]) -> Backlog {
+        let mut backlog = Backlog::default();
+        for batch in batches {
+            backlog.record(batch.iter().cloned());
+        }
+        backlog.submit();
+        backlog.synced(backlog.issued());
+        backlog
+    }
+
+    #[test]
+    fn a_key_made_anew_does_not_hide_an_older_one() {
+        let absent = Op::AbsentKey(0, b"a"[..].into());
+        let again = [absent, make("a")];
+        let backlog = durable(&[&[make("a")], &[make("b")], &again]);
+        assert_eq!(backlog.applied_seq(), 0, "the tree lacks b of batch 2");
+    }
+
+    #[test]
+    fn a_key_queued_before_a_flush_does_not_hide_an_older_one() {
+        let [a, b, c] = ["a", "b", "c"].map(|key| make(key));
+        let flush = Op::AbsentDb(0);
+        let mut backlog = durable(&[&[make("a")], &[make("b")], &[flush], &[c], &[b], &[a]]);
+        let mut applied = Vec::new();
+        while backlog.take(1).is_some() {
+            applied.push(backlog.applied_seq());
+            backlog.applied(&[]);
+        }
+        assert_eq!(applied, [2, 4, 5], "what is being applied does not count yet");
+        assert_eq!(backlog.applied_seq(), 6);
+    }
+
+    #[test]
+    fn what_failed_goes_back_in_its_order() {
+        let removal = Op::AbsentKey(0, b"gone"[..].into());
+        let mut backlog = durable(&[&[make("a")], &[removal]]);
+        let layer = backlog.take_removals().expect("there is a removal");
+        assert_eq!(layer.oldest(), Some(2));
+        backlog.applied(&[(0, b"gone"[..].into())]);
+        assert_eq!(backlog.applied_seq(), 0, "the tree lacks a of batch 1");
+    }
+}
