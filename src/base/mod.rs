@@ -8,5 +8,6 @@ pub mod hash;
 pub mod long_double;
 pub mod number;
 pub mod rng;
+pub mod score;
 pub mod sys;
 pub mod variant;
