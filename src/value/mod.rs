@@ -4,6 +4,7 @@
 //! records the op of each. *Loading what the ops made gives the value in memory* is the property
 //! that everything rests on. Values know nothing of files, clients or time.
 
+pub mod elements;
 pub mod string;
 
 use crate::layout::op::Type;
