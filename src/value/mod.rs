@@ -5,6 +5,7 @@
 //! that everything rests on. Values know nothing of files, clients or time.
 
 pub mod elements;
+pub mod order;
 pub mod string;
 
 use crate::layout::op::Type;
