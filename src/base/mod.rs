@@ -8,6 +8,7 @@ pub mod hash;
 pub mod long_double;
 pub mod number;
 pub mod rng;
+pub mod score;
 pub mod sys;
 pub mod table;
 pub mod variant;

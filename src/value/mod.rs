@@ -4,7 +4,13 @@
 //! records the op of each. *Loading what the ops made gives the value in memory* is the property
 //! that everything rests on. Values know nothing of files, clients or time.
 
+pub mod elements;
+pub mod encoding;
+pub mod hash;
+pub mod order;
+pub mod set;
 pub mod string;
+pub mod zset;
 
 use crate::layout::op::Type;
 pub use string::{Form, StringValue};
