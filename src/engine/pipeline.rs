@@ -253,9 +253,8 @@ impl Engine {
     }
 
     /// Whether nobody asks for anything, and nobody waits for the journal.
-    fn is_idle(&self) -> bool {
-        let busy =
-            self.pipeline.committing && self.pipeline.committing_batches > HOLD_BATCHES_MAX;
+    pub(super) fn is_idle(&self) -> bool {
+        let busy = self.pipeline.committing && self.pipeline.committing_batches > HOLD_BATCHES_MAX;
         !busy && self.pipeline.now_us >= self.pipeline.last_command_us + IDLE_US
     }
 

@@ -32,6 +32,7 @@ impl Engine {
             Report::Journal(status) => {
                 self.pipeline.preparing = false;
                 self.server.journal = status;
+                self.mind_spares();
             }
             Report::BackupBegan(name, first, status) => {
                 self.server.journal = status;

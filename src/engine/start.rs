@@ -30,7 +30,7 @@ const SEGMENTS_A_DISK: u64 = 128;
 /// The smallest segment on a real disk.
 const SEGMENT_BYTES_MIN: u64 = 128 << 10;
 /// Spare segments kept ahead of the writing.
-const SPARES: usize = 2;
+const SPARES_MAX: usize = 8;
 
 /// What an engine is opened with, beside the disk.
 #[derive(Clone, Debug)]
@@ -145,7 +145,7 @@ fn journal_settings(disk: &dyn Disk, settings: &Settings) -> io::Result<journal:
         // A batch may be as large as DREDIS_BATCH_BYTES beyond what the journal holds.
         segments_max: segments * 2 + (settings.config.batch_bytes / segment_bytes) as usize,
         segments_keep: segments.min(32),
-        spares: SPARES,
+        spares: (segments / 4).clamp(2, SPARES_MAX),
         copy_on_write: disk.copy_on_write(),
         chance: settings.seed,
     })

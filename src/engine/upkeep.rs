@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 const EXPIRE_A_TICK: usize = 64;
 /// Expiry pauses while more than this share of the backlog's bound is full.
 const EXPIRE_BACKLOG_SHARE: usize = 2;
+/// Spare segments of the journal that are made even while the server is busy.
+const SPARES_MIN: usize = 1;
 /// Between looks at trash, hints and figures.
 const ROUND_US: u64 = 100_000;
 
@@ -292,7 +294,9 @@ impl Engine {
     /// Asks for spare segments of the journal ahead of need.
     pub(super) fn mind_spares(&mut self) {
         let spares = self.server.journal.spares;
-        if spares < self.pipeline.spares_wanted
+        // Making one keeps the journal from syncing: best done while nobody waits for that.
+        let wanted = if self.is_idle() { self.pipeline.spares_wanted } else { SPARES_MIN };
+        if spares < wanted.min(self.pipeline.spares_wanted)
             && !self.pipeline.committing
             && !self.pipeline.preparing
         {

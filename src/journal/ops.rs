@@ -15,6 +15,8 @@
 //! kind    = 1 (string) | 2 (hash) | 3 (set) | 4 (zset)
 //! element = 1 name                            field
 //!         | 2 name                            member
+//!         | 3 score name                      member below its score
+//! score   = byte{8}                           the bits of a double, least significant byte first
 //! content = number byte*
 //! name    = number byte*
 //! offset  = number
@@ -28,6 +30,7 @@
 //! is a number that is too large: the bytes passed a checksum, so a newer version wrote them.
 //! Nothing here knows frames or what an op does.
 
+use crate::base::score::Score;
 use crate::layout::op::{Content, Db, Element, Key, Op, Type};
 
 const MAKE: u8 = 1;
@@ -45,6 +48,7 @@ const KINDS: [(Type, u8); 4] =
 
 const FIELD: u8 = 1;
 const MEMBER: u8 = 2;
+const SCORED: u8 = 3;
 
 /// Appends the bytes of `ops` to `out`.
 pub fn encode(ops: &[Op], out: &mut Vec<u8>) {
@@ -110,6 +114,11 @@ fn put_element(out: &mut Vec<u8>, element: &Element) {
         }
         Element::Member(name) => {
             out.push(MEMBER);
+            put_bytes(out, name);
+        }
+        Element::Scored(score, name) => {
+            out.push(SCORED);
+            out.extend_from_slice(&score.get().to_le_bytes());
             put_bytes(out, name);
         }
     }
@@ -215,11 +224,21 @@ impl Input<'_> {
         match self.byte()? {
             FIELD => Ok(Element::Field(self.content()?)),
             MEMBER => Ok(Element::Member(self.content()?)),
+            SCORED => Ok(Element::Scored(self.score()?, self.content()?)),
             number => Err(format!(
-                "expected an element of kind 1 or 2 before byte {}, came {number}",
+                "expected an element of kind 1 to 3 before byte {}, came {number}",
                 self.at
             )),
         }
+    }
+
+    fn score(&mut self) -> Result<Score, String> {
+        let at = self.at;
+        let bytes = self.bytes[at..].first_chunk();
+        let bytes = bytes.ok_or_else(|| format!("ops end at byte {at} inside a score"))?;
+        self.at += bytes.len();
+        let score = Score::new(f64::from_le_bytes(*bytes));
+        score.ok_or_else(|| format!("expected a score at byte {at}, came no number"))
     }
 }
 
@@ -241,6 +260,7 @@ mod tests {
             Op::Expires(2, key(b"k"), Some(1_700_000_000_000)),
             Op::Put(2, key(b"h"), Element::Field(key(b"f")), key(&[0; 300])),
             Op::Absent(2, key(b"h"), Element::Member(key(&[7; 200]))),
+            Op::Put(2, key(b"z"), Element::Scored(Score::MAX, key(b"m")), key(b"")),
             Op::AbsentKey(3, key(&[7; 200])),
             Op::AbsentDb(u16::MAX),
         ];

@@ -22,6 +22,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+/// Spare segments that a start makes.
+const SPARES_AT_START: usize = 2;
+
 /// A journal that is ready, and what was in it.
 pub struct Recovered {
     /// The journal; appends go on behind `last`.
@@ -112,9 +115,10 @@ pub fn inspect(disk: &dyn Disk, visit: &mut dyn FnMut(Record)) -> Report {
     report
 }
 
+/// Makes the spare segments that a start waits for; the others are made when nobody waits.
 fn make_spares(journal: &mut Segments) -> Result<(), Error> {
     use super::Journal;
-    loop {
+    for _ in 0..SPARES_AT_START {
         match journal.prepare() {
             Ok(true) => {}
             // A server starts on a full disk.
@@ -122,6 +126,7 @@ fn make_spares(journal: &mut Segments) -> Result<(), Error> {
             Err(error) => return Err(error),
         }
     }
+    Ok(())
 }
 
 /// What lies in `journal/`.

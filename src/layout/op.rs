@@ -6,6 +6,7 @@
 //! up, gives the same tree. How a name is encoded, linked or hashed is decided by the writer.
 
 use crate::base::bytes::Bytes;
+use crate::base::score::Score;
 
 /// Number of a database, 0 to [`DATABASES`] - 1.
 pub type Db = u16;
@@ -63,13 +64,15 @@ pub enum Element {
     Field(Bytes),
     /// `values/<member>` of a set, without content, or of a zset, its score in decimal.
     Member(Bytes),
+    /// The line of a member in `scores/<score>` of a zset: it has no content.
+    Scored(Score, Bytes),
 }
 
 impl Element {
     /// Its name.
     pub fn name(&self) -> &Bytes {
         match self {
-            Element::Field(name) | Element::Member(name) => name,
+            Element::Field(name) | Element::Member(name) | Element::Scored(_, name) => name,
         }
     }
 }
