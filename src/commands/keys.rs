@@ -6,7 +6,7 @@ use super::{container, database, help, integer, is};
 use crate::command::table::{
     DENYOOM, FAST, FREES, KEY1, KEY2, KEYS, KEYS2, LOADING, NO_KEY, READ, STALE, WRITE, row,
 };
-use crate::command::{Command, Cx, Db, Done, NO_SUCH_KEY, Result, SYNTAX, SlotId, Use, What, fail};
+use crate::command::{Command, Cx, Db, Done, NO_SUCH_KEY, Result, SYNTAX, SlotId, Use, Want, fail};
 use crate::layout::op::DATABASES;
 
 const SUM: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
@@ -93,7 +93,7 @@ const SHARED_END: i64 = 10_000;
 
 /// Replies with the number of keys that were removed.
 fn del(cx: &mut Cx<'_, '_>) -> Result {
-    let slots = cx.keys.open_all(cx.db, cx.args.skip(1).iter(), What::Meta, Use::Change)?;
+    let slots = cx.keys.open_all(cx.db, cx.args.skip(1).iter(), Want::Meta, Use::Change)?;
     let removed = slots.into_iter().filter(|slot| cx.keys.remove(*slot)).count();
     cx.reply.count(removed);
     Ok(Done)
@@ -110,14 +110,14 @@ fn touch(cx: &mut Cx<'_, '_>) -> Result {
 }
 
 fn count_present(cx: &mut Cx<'_, '_>, by: Use) -> Result {
-    let slots = cx.keys.open_all(cx.db, cx.args.skip(1).iter(), What::Meta, by)?;
+    let slots = cx.keys.open_all(cx.db, cx.args.skip(1).iter(), Want::Meta, by)?;
     let present = slots.into_iter().filter(|slot| cx.keys.kind(*slot).is_some()).count();
     cx.reply.count(present);
     Ok(Done)
 }
 
 fn type_of(cx: &mut Cx<'_, '_>) -> Result {
-    let slot = cx.keys.open_as(cx.db, cx.args.get(1), What::Meta, Use::Look)?;
+    let slot = cx.keys.open_as(cx.db, cx.args.get(1), Want::Meta, Use::Look)?;
     cx.reply.simple(cx.keys.kind(slot).map_or("none", |kind| kind.name()));
     Ok(Done)
 }
@@ -139,7 +139,7 @@ fn renamenx(cx: &mut Cx<'_, '_>) -> Result {
 fn rename_unless(cx: &mut Cx<'_, '_>, refuse: impl FnOnce(bool) -> bool) -> Result<bool> {
     let (old, new) = (cx.args.get(1), cx.args.get(2));
     if old == new {
-        let slot = cx.keys.open(cx.db, old, What::Meta)?;
+        let slot = cx.keys.open(cx.db, old, Want::Meta)?;
         return match cx.keys.kind(slot) {
             Some(_) => Ok(false),
             None => fail(NO_SUCH_KEY),
@@ -163,8 +163,8 @@ fn open_both(
     to: (Db, &[u8]),
     by: Use,
 ) -> Result<Option<(SlotId, SlotId)>> {
-    let source = cx.keys.open_as(from.0, from.1, What::Value, by);
-    let target = cx.keys.open(to.0, to.1, What::Meta);
+    let source = cx.keys.open_as(from.0, from.1, Want::Whole, by);
+    let target = cx.keys.open(to.0, to.1, Want::Meta);
     let (source, target) = (source?, target?); // Both are read before the command runs again.
     Ok(cx.keys.kind(source).map(|_| (source, target)))
 }
@@ -220,8 +220,8 @@ fn carry(
 }
 
 /// Opens the key behind the subcommand. Where it is absent, replies with nothing.
-fn object(cx: &mut Cx<'_, '_>, what: What) -> Result<Option<SlotId>> {
-    let slot = cx.keys.open_as(cx.db, cx.args.get(2), what, Use::Look)?;
+fn object(cx: &mut Cx<'_, '_>, want: Want<'_>) -> Result<Option<SlotId>> {
+    let slot = cx.keys.open_as(cx.db, cx.args.get(2), want, Use::Look)?;
     if cx.keys.kind(slot).is_none() {
         cx.reply.null();
         return Ok(None);
@@ -230,14 +230,14 @@ fn object(cx: &mut Cx<'_, '_>, what: What) -> Result<Option<SlotId>> {
 }
 
 fn object_encoding(cx: &mut Cx<'_, '_>) -> Result {
-    if let Some(slot) = object(cx, What::Value)? {
+    if let Some(slot) = object(cx, Want::Small)? {
         cx.reply.bulk(cx.keys.encoding(slot).as_bytes());
     }
     Ok(Done)
 }
 
 fn object_freq(cx: &mut Cx<'_, '_>) -> Result {
-    match object(cx, What::Meta)? {
+    match object(cx, Want::Meta)? {
         None => Ok(Done),
         Some(_) => fail(
             "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please \
@@ -248,7 +248,7 @@ fn object_freq(cx: &mut Cx<'_, '_>) -> Result {
 }
 
 fn object_idletime(cx: &mut Cx<'_, '_>) -> Result {
-    if let Some(slot) = object(cx, What::Meta)? {
+    if let Some(slot) = object(cx, Want::Meta)? {
         let idle_s = cx.keys.idle_s(slot);
         cx.reply.int(i64::try_from(idle_s).unwrap_or(i64::MAX));
     }
@@ -257,7 +257,7 @@ fn object_idletime(cx: &mut Cx<'_, '_>) -> Result {
 
 /// Replies with 1, or with Redis' mark of what it would share.
 fn object_refcount(cx: &mut Cx<'_, '_>) -> Result {
-    if let Some(slot) = object(cx, What::Value)? {
+    if let Some(slot) = object(cx, Want::Value)? {
         let is_int = cx.keys.encoding(slot) == "int";
         let content = cx.keys.string(slot)?.filter(|_| is_int);
         let number = content.and_then(|content| integer(content).ok());

@@ -9,7 +9,7 @@ use crate::base::glob::{Case, matches};
 use crate::base::hash::hash64;
 use crate::command::table::{NO_KEY, READ, row};
 use crate::command::{
-    Command, Cx, Db, Done, Grant, Key, Keyspace, Need, Result, SYNTAX, Stop, What, fail,
+    Command, Cx, Db, Done, Grant, Key, Keyspace, Need, Result, SYNTAX, Stop, Want, fail,
 };
 use crate::keyspace::expiry::is_past;
 use crate::layout::cursor::{cursor_from_position, position_from_cursor};
@@ -211,7 +211,7 @@ fn randomkey(cx: &mut Cx<'_, '_>) -> Result {
 /// The first of these names that is a key.
 fn first_present(cx: &mut Cx<'_, '_>, names: &[Key]) -> Result<Option<Key>> {
     for name in names {
-        let slot = cx.keys.open(cx.db, name, What::Meta)?;
+        let slot = cx.keys.open(cx.db, name, Want::Meta)?;
         if cx.keys.kind(slot).is_some() {
             return Ok(Some(name.clone()));
         }

@@ -8,8 +8,9 @@ use super::Engine;
 use crate::command::server::Shutdown;
 use crate::config::Fsync;
 use crate::journal::Group;
-use crate::lanes::Job;
-use crate::layout::op::{DATABASES, Db, Key, Seq};
+use crate::keyspace::Need;
+use crate::lanes::{Ask, Job, Question};
+use crate::layout::op::{DATABASES, Db, Key, Seq, Type};
 use std::collections::VecDeque;
 
 /// A layer for the writer has about this many bytes: some hundred keys.
@@ -99,6 +100,8 @@ pub(super) enum Listing {
     Names(crate::command::client::ClientId, Db, Key),
     /// For a size.
     Count(Db),
+    /// For a question about a collection.
+    Elements(crate::command::client::ClientId, Need),
 }
 
 impl Engine {
@@ -293,12 +296,38 @@ impl Engine {
                 let bytes_max = self.server.config.reply_bytes;
                 self.post(Job::Names { id, db, pattern, overlay, bytes_max });
             }
+            Listing::Elements(id, need) => {
+                let question = self.question(need);
+                self.post(Job::Ask(id, question));
+            }
             Listing::Count(db) => {
                 let overlay = self.keys.overlay(db);
                 let present = overlay.names.values().filter(|present| **present).count();
                 self.keys.sizes.begin_count(db, present);
                 self.post(Job::Count(db, overlay));
             }
+        }
+    }
+
+    /// A question about all elements of a collection, with what memory knows better.
+    fn question(&mut self, need: Need) -> Question {
+        match need {
+            Need::Elements { db, key, kind, what } => {
+                let overlay = self.keys.element_overlay(db, &key, kind);
+                let ask = Ask::Elements(what, overlay, self.server.config.reply_bytes);
+                Question { db, key, kind, ask }
+            }
+            Need::Order { db, key } => {
+                let kind = Type::Zset;
+                let overlay = self.keys.element_overlay(db, &key, kind);
+                Question { db, key, kind, ask: Ask::Order(overlay) }
+            }
+            Need::ElementCount { db, key, kind } => {
+                let overlay = self.keys.element_overlay(db, &key, kind);
+                self.keys.begin_count(db, &key);
+                Question { db, key, kind, ask: Ask::Count(overlay) }
+            }
+            _ => unreachable!("other needs have no listing"),
         }
     }
 

@@ -2,9 +2,8 @@
 
 use super::Engine;
 use crate::command::server::Backup;
-use crate::keyspace::{Error, Grant, Miss, Stop};
+use crate::keyspace::{Error, Found, Grant, Miss, Stop};
 use crate::lanes::{Lane, Report};
-use crate::layout::reader::Loaded;
 use std::io;
 
 impl Engine {
@@ -60,6 +59,19 @@ impl Engine {
                 self.answer(id, step.map(|(names, next)| Grant::Step { names, next }));
             }
             Report::Sample(id, names) => self.answer(id, names.map(Grant::Sample)),
+            Report::Answer(id, grant, paused) => {
+                self.grant(id, grant.unwrap_or_else(Grant::Failed));
+                if paused {
+                    self.end_listing();
+                }
+            }
+            Report::ElementsCounted(id, db, key, count) => {
+                if let Ok(count) = count {
+                    self.keys.end_count(db, &key, count);
+                }
+                self.answer(id, count.map(|_| Grant::Done));
+                self.end_listing();
+            }
             Report::Counted(db, count) => {
                 self.counted(db, count);
                 self.end_listing();
@@ -112,7 +124,7 @@ impl Engine {
         }
     }
 
-    fn loaded(&mut self, miss: &Miss, loaded: io::Result<Option<Loaded>>) {
+    fn loaded(&mut self, miss: &Miss, loaded: io::Result<Option<Found>>) {
         let result = self.keys.end_load(miss, loaded);
         let waiters = self.loading.remove(&(miss.db, miss.key.clone())).unwrap_or_default();
         for id in waiters {

@@ -12,6 +12,11 @@ use crate::value::Value;
 /// What a slot costs beside the bytes of key and value, about.
 const SLOT_BYTES: usize = size_of::<Slot>() + 32;
 
+/// A collection of more elements in memory than this is dropped by and by,
+const TRIM_MIN: usize = 1_000;
+/// so many elements a step.
+const TRIM_STEPS: usize = 1_000;
+
 /// What is known of one key.
 #[derive(Debug)]
 pub struct Slot {
@@ -119,11 +124,19 @@ impl Cache {
             let Some(slot) = self.slots.get_mut(place) else { continue };
             if slot.recent || slot.pins > 0 {
                 slot.recent = false;
+            } else if slot.value.as_ref().is_some_and(|value| value.known_len() > TRIM_MIN) {
+                self.trim(place);
+                break; // That was the work of a whole step.
             } else if let Some(slot) = self.slots.remove(place) {
                 self.bytes -= slot.bytes;
             }
         }
         before - self.bytes
+    }
+
+    /// Drops elements of a large collection, but not the collection.
+    fn trim(&mut self, place: u32) {
+        self.change(place, |slot| slot.value.as_mut().map(|value| value.trim(TRIM_STEPS)));
     }
 }
 

@@ -14,6 +14,7 @@ pub mod op;
 pub mod paths;
 pub mod reader;
 pub mod sizes;
+pub mod stub;
 mod trash;
 pub mod writer;
 
