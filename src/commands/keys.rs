@@ -2,6 +2,7 @@
 //!
 //! Deadlines are in `expire`, listings in `scan`.
 
+use super::server::await_no_backup;
 use super::{container, database, help, integer, is};
 use crate::command::table::{
     DENYOOM, FAST, FREES, KEY1, KEY2, KEYS, KEYS2, LOADING, NO_KEY, READ, STALE, WRITE, row,
@@ -145,25 +146,38 @@ fn rename_unless(cx: &mut Cx<'_, '_>, refuse: impl FnOnce(bool) -> bool) -> Resu
             None => fail(NO_SUCH_KEY),
         };
     }
-    let Some((from, to)) = open_both(cx, (cx.db, old), (cx.db, new), Use::Change)? else {
+    let both = open_both(cx, (cx.db, old), (cx.db, new), Want::Few, Use::Change)?;
+    let Some((from, to)) = both else {
         return fail(NO_SUCH_KEY);
     };
     if refuse(cx.keys.kind(to).is_some()) {
         return Ok(false);
     }
-    cx.keys.copy(from, to);
-    cx.keys.remove(from);
+    relocate(cx, from, to)?;
     Ok(true)
 }
 
-/// Opens a key with its value, and another that it may replace. `None` where the first is absent.
+/// Has a key change its place: a small one is written anew, the directory of a large one moved.
+fn relocate(cx: &mut Cx<'_, '_>, from: SlotId, to: SlotId) -> Result<()> {
+    if cx.keys.is_moved(from) {
+        await_no_backup(cx)?;
+        cx.keys.move_key(from, to);
+    } else {
+        cx.keys.copy(from, to);
+        cx.keys.remove(from);
+    }
+    Ok(())
+}
+
+/// Opens a key with what is wanted of it, and another that it may replace. `None` where the first is absent.
 fn open_both(
     cx: &mut Cx<'_, '_>,
     from: (Db, &[u8]),
     to: (Db, &[u8]),
+    want: Want<'_>,
     by: Use,
 ) -> Result<Option<(SlotId, SlotId)>> {
-    let source = cx.keys.open_as(from.0, from.1, Want::Whole, by);
+    let source = cx.keys.open_as(from.0, from.1, want, by);
     let target = cx.keys.open(to.0, to.1, Want::Meta);
     let (source, target) = (source?, target?); // Both are read before the command runs again.
     Ok(cx.keys.kind(source).map(|_| (source, target)))
@@ -183,40 +197,40 @@ fn copy(cx: &mut Cx<'_, '_>) -> Result {
             return fail(SYNTAX);
         }
     }
-    let copied = carry(cx, source, (db, target), replace, Use::Read)?;
-    cx.reply.int(i64::from(copied.is_some()));
+    let both = carry(cx, source, (db, target), replace, Want::Whole, Use::Read)?;
+    if let Some((from, to)) = both {
+        cx.keys.copy(from, to);
+    }
+    cx.reply.int(i64::from(both.is_some()));
     Ok(Done)
 }
 
 /// Replies whether the key was moved.
 fn move_to(cx: &mut Cx<'_, '_>) -> Result {
     let (key, db) = (cx.args.get(1), database(cx.args.get(2))?);
-    let copied = carry(cx, key, (db, key), false, Use::Change)?;
-    if let Some(source) = copied {
-        cx.keys.remove(source);
+    let both = carry(cx, key, (db, key), false, Want::Few, Use::Change)?;
+    if let Some((from, to)) = both {
+        relocate(cx, from, to)?;
     }
-    cx.reply.int(i64::from(copied.is_some()));
+    cx.reply.int(i64::from(both.is_some()));
     Ok(Done)
 }
 
-/// Copies a key to another place. Answers the source, or `None` where it is absent or its copy
-/// would replace a key.
+/// Opens a key and another place that it is to go to. `None` where it is absent or would replace a
+/// key.
 fn carry(
     cx: &mut Cx<'_, '_>,
     source: &[u8],
     target: (Db, &[u8]),
     replace: bool,
+    want: Want<'_>,
     by: Use,
-) -> Result<Option<SlotId>> {
+) -> Result<Option<(SlotId, SlotId)>> {
     if target == (cx.db, source) {
         return fail("ERR source and destination objects are the same");
     }
-    let slots = open_both(cx, (cx.db, source), target, by)?;
-    let slots = slots.filter(|(_, to)| replace || cx.keys.kind(*to).is_none());
-    if let Some((from, to)) = slots {
-        cx.keys.copy(from, to);
-    }
-    Ok(slots.map(|(from, _)| from))
+    let slots = open_both(cx, (cx.db, source), target, want, by)?;
+    Ok(slots.filter(|(_, to)| replace || cx.keys.kind(*to).is_none()))
 }
 
 /// Opens the key behind the subcommand. Where it is absent, replies with nothing.

@@ -92,6 +92,7 @@ fn scan(cx: &mut Cx<'_, '_>) -> Result {
     let args = cx.args;
     let cursor = parse_cursor(args.get(1))?;
     let options = Options::parse(args.skip(2).iter())?;
+    cx.keys.wait_for_moves_of(cx.db)?;
     let (db, first) = (cx.db, if cursor == 0 { u64::MAX } else { cx.server.replayed });
     let need = |keys: &Keyspace| {
         let upto = first.min(keys.backlog.issued());
@@ -175,6 +176,7 @@ fn confirm(
 /// after one of them had to be read, so that it finds what was read for it.
 fn randomkey(cx: &mut Cx<'_, '_>) -> Result {
     let db = cx.db;
+    cx.keys.wait_for_moves_of(db)?;
     if cx.keys.sizes.known(db) == Some(0) {
         cx.keys.show_all();
         cx.reply.null();

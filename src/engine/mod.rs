@@ -87,6 +87,7 @@ struct Waiting {
     /// The journal was asked to begin a backup; perhaps nobody waits for it any more.
     backup_asked: bool,
     backup_stop: Vec<ClientId>,
+    no_backup: Vec<ClientId>,
 }
 
 impl Engine {
@@ -282,7 +283,9 @@ impl Engine {
             Need::BackupStart(name) => {
                 let issued = self.keys.backlog.issued();
                 waiting.backup_start.push((issued, name, id));
+                self.server.backing_up = true;
             }
+            Need::NoBackup => waiting.no_backup.push(id),
             Need::BackupStop => {
                 waiting.backup_stop.push(id);
                 let name = self.server.backup.as_ref().map(|backup| backup.id.clone());
@@ -458,6 +461,7 @@ impl Waiting {
         self.backup_start.retain(|(_, _, waiter)| *waiter != id);
         self.backup_began.retain(|waiter| *waiter != id);
         self.backup_stop.retain(|waiter| *waiter != id);
+        self.no_backup.retain(|waiter| *waiter != id);
     }
 
     /// Whether a backup is about to begin: there is one at a time.

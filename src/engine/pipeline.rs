@@ -220,6 +220,9 @@ impl Engine {
         } else {
             None
         };
+        if self.feed_move() {
+            return;
+        }
         if let Some(layer) = layer {
             self.pipeline.writing = true;
             self.pipeline.writer_turn = false;
@@ -232,6 +235,22 @@ impl Engine {
             self.pipeline.writer_turn = false;
             self.start_listing();
         }
+    }
+
+    /// Has the moves that come next brought about, once a checkpoint has all that is older. Answers
+    /// whether the writer is busy with that.
+    fn feed_move(&mut self) -> bool {
+        let Some((seq, moves)) = self.keys.backlog.moves_due() else { return false };
+        if self.server.journal.checkpoint + 1 >= seq {
+            let job = Job::Move(seq, moves.to_vec());
+            self.pipeline.writing = true;
+            self.post(job);
+        } else if self.server.checkpoint + 1 < seq {
+            self.pipeline.writing = true;
+            self.pipeline.last_checkpoint_us = self.pipeline.now_us;
+            self.post(Job::SyncTree(seq - 1));
+        }
+        true
     }
 
     fn layer_for_full_disk(&mut self) -> Option<std::sync::Arc<crate::backlog::Layer>> {
@@ -251,6 +270,7 @@ impl Engine {
             || self.waiting.presses()
             || self.server.shutdown.is_some()
             || self.pipeline.writer_turn
+            || self.keys.backlog.has_moves()
             || self.keys.backlog.durable_bytes() > bound / 100 * BUSY_PERCENT
             || self.journal_is_long()
     }
@@ -285,7 +305,8 @@ impl Engine {
 
     /// Starts the next listing once the writer has paused: the names it does not know of stay.
     fn start_listing(&mut self) {
-        if self.pipeline.writing || self.pipeline.listing || self.pipeline.writer_turn {
+        let busy = self.pipeline.writing || self.pipeline.listing || self.pipeline.writer_turn;
+        if busy || self.keys.backlog.has_moves() {
             return;
         }
         let Some(listing) = self.pipeline.listings.pop_front() else { return };

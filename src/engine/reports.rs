@@ -48,6 +48,13 @@ impl Engine {
                 self.note_applied(&applied, took_us);
                 self.applied(&applied.failed, applied.full.is_some());
             }
+            Report::Moved(seq) => {
+                self.pipeline.writing = false;
+                self.keys.backlog.moved();
+                self.keys.moves_done(seq);
+                self.wake();
+                self.feed_writer();
+            }
             Report::TreeSynced(seq) => self.tree_synced(seq),
             Report::Loaded(miss, loaded) => self.loaded(&miss, loaded),
             Report::Names(id, names) => {
@@ -108,13 +115,25 @@ impl Engine {
 
     fn backup_began(&mut self, refused: Option<Error>) {
         self.waiting.backup_asked = false;
+        self.mind_backup();
         for id in std::mem::take(&mut self.waiting.backup_began) {
             self.grant(id, refused.clone().map_or(Grant::Done, Grant::Failed));
         }
     }
 
+    /// Notes whether a backup runs, and lets those go on who waited until none does.
+    fn mind_backup(&mut self) {
+        self.server.backing_up = self.server.backup.is_some() || self.waiting.backup_begins();
+        if !self.server.backing_up {
+            for id in std::mem::take(&mut self.waiting.no_backup) {
+                self.grant(id, Grant::Done);
+            }
+        }
+    }
+
     fn backup_ended(&mut self, whole: bool) {
         self.server.backup = None;
+        self.mind_backup();
         for id in std::mem::take(&mut self.waiting.backup_stop) {
             let lost = "ERR the backup was lost: the server was restarted, or the journal grew \
                         beyond DREDIS_BACKUP_JOURNAL_BYTES or a tenth of the free space; start \

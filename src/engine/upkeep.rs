@@ -191,6 +191,10 @@ impl Engine {
     }
 
     fn go_on_walking(&mut self) {
+        if self.is_free(Lane::Lister) && self.keys.take_walk_wanted() {
+            self.post(Job::MarkHints(false));
+            self.upkeep.walk = Some(Walk { db: 0, position: 0, deadlines: true });
+        }
         if let Some(Walk { db, position, deadlines }) = self.upkeep.walk
             && self.is_free(Lane::Lister)
         {

@@ -3,6 +3,7 @@
 //! [`load`] reads on any thread; [`Keyspace::absorb`] lays what the backlog says over what was
 //! read. What memory knows already is newer than both, and stays.
 
+use super::moves::MOVED_MIN;
 use super::{Keyspace, Stop, damaged};
 use crate::backlog::{Layer, Said, View, patched};
 use crate::base::bytes::Bytes;
@@ -33,6 +34,8 @@ pub enum Want<'a> {
     Removal(&'a [&'a [u8]]),
     /// All elements of a collection of up to [`SMALL_MAX`]; of a larger one only that it is so.
     Small,
+    /// All elements of a collection of fewer than [`MOVED_MIN`]; of a larger one only that it is so.
+    Few,
     /// The value or all elements.
     Whole,
 }
@@ -50,6 +53,8 @@ pub enum Wanted {
     Removal(Vec<Bytes>),
     /// See [`Want::Small`].
     Small,
+    /// See [`Want::Few`].
+    Few,
     /// See [`Want::Whole`].
     Whole,
 }
@@ -99,6 +104,7 @@ impl Want<'_> {
             Want::Elements(names) => Wanted::Elements(own(names)),
             Want::Removal(names) => Wanted::Removal(own(names)),
             Want::Small => Wanted::Small,
+            Want::Few => Wanted::Few,
             Want::Whole => Wanted::Whole,
         }
     }
@@ -106,7 +112,7 @@ impl Want<'_> {
     /// Whether a value tells what is wanted of it.
     pub fn is_met_by(self, value: &Value) -> bool {
         if let Value::String(string) = value {
-            let content = matches!(self, Want::Value | Want::Small | Want::Whole);
+            let content = !matches!(self, Want::Meta | Want::Elements(_) | Want::Removal(_));
             return !content || string.content().is_some();
         }
         let knows = |names: &[&[u8]]| names.iter().all(|name| value.knows(name));
@@ -115,6 +121,7 @@ impl Want<'_> {
             Want::Elements(names) => knows(names),
             Want::Removal(names) => knows(names) && tells_others(value.count(), names.len()),
             Want::Small => value.is_complete() || value.count().at_least() > SMALL_MAX as u64,
+            Want::Few => value.is_complete() || value.count().at_least() >= MOVED_MIN as u64,
             Want::Whole => value.is_complete(),
         }
     }
@@ -129,6 +136,7 @@ impl Wanted {
             Wanted::Elements(names) => run(Want::Elements(&slices(names))),
             Wanted::Removal(names) => run(Want::Removal(&slices(names))),
             Wanted::Small => run(Want::Small),
+            Wanted::Few => run(Want::Few),
             Wanted::Whole => run(Want::Whole),
         }
     }
@@ -148,8 +156,8 @@ fn tells_others(count: Count, going: usize) -> bool {
 pub fn load(reader: &TreeReader, miss: &Miss, wait: Wait) -> io::Result<Option<Found>> {
     let (db, key) = (miss.db, &miss.key);
     let what = match miss.wanted {
-        Wanted::Value | Wanted::Small | Wanted::Whole => What::Value,
-        _ => What::Meta,
+        Wanted::Meta | Wanted::Elements(_) | Wanted::Removal(_) => What::Meta,
+        _ => What::Value,
     };
     let Some(loaded) = reader.load(db, key, what, wait)? else { return Ok(None) };
     let kind = loaded.kind;
@@ -157,7 +165,7 @@ pub fn load(reader: &TreeReader, miss: &Miss, wait: Wait) -> io::Result<Option<F
     if kind == Type::String {
         return Ok(Some(found));
     }
-    let lists = matches!(miss.wanted, Wanted::Removal(_) | Wanted::Small | Wanted::Whole);
+    let lists = !matches!(miss.wanted, Wanted::Meta | Wanted::Value | Wanted::Elements(_));
     if lists && wait == Wait::No {
         return Err(io::ErrorKind::WouldBlock.into());
     }
@@ -170,19 +178,17 @@ pub fn load(reader: &TreeReader, miss: &Miss, wait: Wait) -> io::Result<Option<F
                 found.listing = Some(names_upto(reader, db, key, kind, names.len() + OTHERS)?);
             }
         }
-        Wanted::Small => found.listing = Some(small(reader, db, key, kind)?),
+        Wanted::Small => found.listing = Some(upto(reader, db, key, kind, SMALL_MAX + 1)?),
+        Wanted::Few => found.listing = Some(upto(reader, db, key, kind, MOVED_MIN)?),
         Wanted::Whole => found.listing = Some(contents_upto(reader, db, key, kind, usize::MAX)?),
     }
     Ok(Some(found))
 }
 
-/// All elements of a small collection, else that it is a large one.
-fn small(reader: &TreeReader, db: Db, key: &[u8], kind: Type) -> io::Result<Listing> {
-    let names = names_upto(reader, db, key, kind, SMALL_MAX + 1)?;
-    if !names.all_names {
-        return Ok(names);
-    }
-    contents_upto(reader, db, key, kind, SMALL_MAX + 1)
+/// All elements of a collection of fewer than `limit`, else that it is a larger one.
+fn upto(reader: &TreeReader, db: Db, key: &[u8], kind: Type, limit: usize) -> io::Result<Listing> {
+    let names = names_upto(reader, db, key, kind, limit)?;
+    if names.all_names { contents_upto(reader, db, key, kind, limit) } else { Ok(names) }
 }
 
 fn names_upto(

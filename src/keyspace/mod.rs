@@ -11,6 +11,7 @@ mod cache;
 pub mod expiry;
 mod filter;
 pub mod load;
+pub mod moves;
 mod mutate;
 pub mod need;
 mod sizes;
@@ -19,7 +20,7 @@ mod verify;
 use crate::backlog::{Backlog, Layer};
 use crate::base::bytes::Bytes;
 use crate::disk::Wait;
-use crate::layout::op::{Content, DATABASES, Db, Key, Op, Seq, Type};
+use crate::layout::op::{Content, DATABASES, Db, Key, Move, Op, Seq, Type};
 use crate::layout::reader::TreeReader;
 use crate::value::{Count, Value};
 use cache::{Cache, Slot};
@@ -77,6 +78,15 @@ pub struct Figures {
     pub loads_parked: u64,
 }
 
+/// A load under way.
+#[derive(Default)]
+struct Load {
+    /// What the writer has brought into the tree meanwhile, newest first.
+    kept: Vec<Arc<Layer>>,
+    /// The key has changed its place: what is read counts for nothing.
+    outdated: bool,
+}
+
 /// All keys of all databases.
 pub struct Keyspace {
     /// What is not yet in the tree.
@@ -104,10 +114,14 @@ pub struct Keyspace {
     ops: Vec<Op>,
     misses: Vec<Miss>,
     shown: Seq,
-    /// The newest batch that emptied a database.
-    flushed: Seq,
+    /// For each database the newest batch that emptied or replaced it as a whole.
+    floors: [Seq; DATABASES as usize],
     hand: usize,
-    loads: HashMap<(Db, Key), Vec<Arc<Layer>>>,
+    loads: HashMap<(Db, Key), Load>,
+    /// Moves that the tree does not have yet.
+    moving: Vec<(Seq, Move)>,
+    /// Names and deadlines are to be looked for in the tree.
+    walk_wanted: bool,
     /// What a helper is to free.
     retired: Vec<Box<dyn Send>>,
 }
@@ -132,9 +146,11 @@ impl Keyspace {
             ops: Vec::new(),
             misses: Vec::new(),
             shown: 0,
-            flushed: 0,
+            floors: [0; DATABASES as usize],
             hand: 0,
             loads: HashMap::new(),
+            moving: Vec::new(),
+            walk_wanted: false,
             retired: Vec::new(),
         }
     }
@@ -170,7 +186,7 @@ impl Keyspace {
             cache.touch(index, now_s);
         }
         let slot = cache.slot(index);
-        self.shown = self.shown.max(slot.seq);
+        self.shown = self.shown.max(slot.seq).max(self.floors[usize::from(db)]);
         let id = SlotId { db, index };
         if slot.value.is_some()
             && slot.deadline.is_some_and(|deadline| expiry::is_past(deadline, self.now_ms))
@@ -234,10 +250,10 @@ impl Keyspace {
     /// Brings what is wanted of a key into the cache without waiting for the disk.
     fn bring(&mut self, db: Db, key: &[u8], want: Want<'_>) -> Result<u32, Stop> {
         if self.filter.excludes(name_hash(db, key)) {
-            // A name that was never added: only a flush could be what a power cut takes back.
             let cache = &mut self.caches[usize::from(db)];
-            return Ok(cache.insert(key.into(), None, None, self.flushed));
+            return Ok(cache.insert(key.into(), None, None, 0));
         }
+        self.wait_for_moves(db, key)?;
         if let Some(index) = self.absorb(db, key, want, None, &[])? {
             return Ok(index);
         }
@@ -351,6 +367,7 @@ impl Keyspace {
             match op {
                 Op::Expires(db, key, Some(ms)) => self.file_deadline(*db, key.clone(), *ms),
                 Op::Make(db, key, _) => self.filter.add(name_hash(*db, key)),
+                Op::Move(places) => self.replay_move(seq, places),
                 Op::Put(db, key, element, _) => {
                     self.members.add(load::member_hash(*db, key, element.name()));
                 }
@@ -358,6 +375,13 @@ impl Keyspace {
             }
         }
         self.backlog.replay(seq, ops);
+    }
+
+    fn replay_move(&mut self, seq: Seq, places: &Move) {
+        if let Move::Key(_, (db, key)) = places {
+            self.filter.add(name_hash(*db, key));
+        }
+        self.moving.push((seq, places.clone()));
     }
 
     /// Notes that a helper was asked to load a key.
@@ -369,7 +393,10 @@ impl Keyspace {
 
     /// Takes in what a helper loaded, with what was applied while it read merged over it.
     pub fn end_load(&mut self, miss: &Miss, found: io::Result<Option<Found>>) -> Result<(), Stop> {
-        let kept = self.loads.remove(&(miss.db, miss.key.clone())).unwrap_or_default();
+        let load = self.loads.remove(&(miss.db, miss.key.clone())).unwrap_or_default();
+        if load.outdated {
+            return Ok(()); // The command asks again.
+        }
         let found = found.map_err(|error| cannot_read(&error))?;
         miss.wanted.with(|want| {
             if let Some(index) = self.caches[usize::from(miss.db)].find(&miss.key)
@@ -377,7 +404,7 @@ impl Keyspace {
             {
                 return Ok(()); // A command has written what was asked for meanwhile.
             }
-            self.absorb(miss.db, &miss.key, want, Some(found), &kept).map(drop)
+            self.absorb(miss.db, &miss.key, want, Some(found), &load.kept).map(drop)
         })
     }
 
@@ -402,8 +429,8 @@ impl Keyspace {
     pub fn applied(&mut self, failed: &[(Db, Key)]) {
         let Some(layer) = self.backlog.applied(failed) else { return };
         if crate::base::variant::step(crate::base::variant::Step::MergeLoad) {
-            for kept in self.loads.values_mut() {
-                kept.insert(0, layer.clone());
+            for load in self.loads.values_mut() {
+                load.kept.insert(0, layer.clone());
             }
         }
     }
@@ -440,9 +467,9 @@ impl Keyspace {
         self.reader.dir(db, key, Wait::Yes).map_err(|error| cannot_read(&error))
     }
 
-    /// Says whether the filter has the names of the tree.
+    /// Says whether the filter has the names of the tree, as a walk found them.
     pub fn set_filter_complete(&mut self, complete: bool) {
-        self.filter.set_complete(complete);
+        self.filter.set_complete(complete && !self.walk_wanted);
     }
 
     /// Whether the filter has the names of the tree.

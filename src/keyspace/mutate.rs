@@ -313,8 +313,8 @@ impl Keyspace {
     /// Empties a database.
     pub fn flush(&mut self, db: Db) {
         self.ops.push(Op::AbsentDb(db));
-        self.flushed = self.backlog.next_seq();
-        self.shown = self.flushed;
+        self.floors[usize::from(db)] = self.backlog.next_seq();
+        self.shown = self.backlog.next_seq();
         self.sizes.set(db, 0);
         let cache = std::mem::take(&mut self.caches[usize::from(db)]);
         self.retire(Some(cache));

@@ -134,6 +134,8 @@ pub enum Need {
     Synced(Seq),
     /// A backup begins with this name: moves done, a checkpoint, the journal pinned.
     BackupStart(String),
+    /// No backup runs: then directories may change their places.
+    NoBackup,
     /// The backup that runs ends.
     BackupStop,
     /// The backlog has room for a write.

@@ -26,6 +26,9 @@ impl Keyspace {
     }
 
     fn check_slot(&self, db: Db, slot: &Slot) -> Result<(), String> {
+        if self.wait_for_moves(db, &slot.key).is_err() {
+            return Ok(()); // The tree does not have it in its place yet.
+        }
         let miss = Miss { db, key: slot.key.clone(), wanted: Wanted::Whole };
         let found = load(&self.reader, &miss, Wait::Yes).map_err(|error| error.to_string())?;
         let view = self.backlog.view(db, &slot.key, &[]);

@@ -19,7 +19,7 @@ use crate::disk::Disk;
 use crate::journal::{self, Group, Journal};
 use crate::keyspace::{Error, Found, Grant, Miss, Overlay};
 use crate::layout::hints;
-use crate::layout::op::{Db, Key, Seq, Type};
+use crate::layout::op::{Db, Key, Move, Seq, Type};
 use crate::layout::sizes;
 use crate::layout::writer::{Applied, Sweeper, TreeWriter};
 use reading::ReaderWorker;
@@ -79,6 +79,8 @@ pub enum Job {
     Apply(Arc<Layer>),
     /// Sync the tree, which has all up to here.
     SyncTree(Seq),
+    /// Bring about the moves of a batch; the tree has all that is older, synced and on record.
+    Move(Seq, Vec<Move>),
     /// Note the sizes of databases.
     RecordSizes(Vec<(Db, u64)>),
     /// Load a key.
@@ -154,6 +156,8 @@ pub enum Report {
     Applied(Applied, u64),
     /// The tree is synced up to here.
     TreeSynced(Seq),
+    /// The tree has the moves of this batch, synced.
+    Moved(Seq),
     /// A key was read.
     Loaded(Miss, io::Result<Option<Found>>),
     /// Names, encoded as bulk strings.
@@ -202,7 +206,7 @@ impl Job {
             | Job::BeginBackup(_)
             | Job::EndBackup(_)
             | Job::DropPin => Lane::Journal,
-            Job::Apply(_) | Job::SyncTree(_) | Job::RecordSizes(_) => Lane::Writer,
+            Job::Apply(_) | Job::SyncTree(_) | Job::Move(..) | Job::RecordSizes(_) => Lane::Writer,
             Job::Load(_) | Job::Step(..) | Job::Sample(..) => Lane::Reader,
             Job::Names { .. } | Job::Count(..) | Job::Walk { .. } => Lane::Lister,
             Job::Ask(_, question) => question.lane(),
@@ -315,6 +319,10 @@ impl WriterWorker {
             Job::SyncTree(seq) => {
                 self.writer.sync()?;
                 return Ok(Report::TreeSynced(seq));
+            }
+            Job::Move(seq, moves) => {
+                self.writer.apply_moves(seq, &moves)?;
+                return Ok(Report::Moved(seq));
             }
             Job::RecordSizes(counts) => {
                 for (db, count) in counts {
