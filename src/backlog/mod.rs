@@ -229,7 +229,9 @@ impl Backlog {
 
     /// What the writer is to apply next, the oldest first; `None` while it works or has nothing.
     pub fn take(&mut self, bytes_max: usize) -> Option<Arc<Layer>> {
-        if self.applying.is_some() || (self.durable.first.is_empty() && self.durable.first.hints.is_empty()) {
+        if self.applying.is_some()
+            || (self.durable.first.is_empty() && self.durable.first.hints.is_empty())
+        {
             return None;
         }
         self.hand_out(|durable| durable.take(bytes_max))

@@ -4,7 +4,8 @@ use super::is;
 use crate::base::number::parse_i64;
 use crate::command::server::Shutdown;
 use crate::command::table::{
-    ADMIN, ALLOW_BUSY, FAST, LOADING, NO_ASYNC_LOADING, NO_KEY, NO_MULTI, NOSCRIPT, STALE, WRITE, row,
+    ADMIN, ALLOW_BUSY, FAST, LOADING, NO_ASYNC_LOADING, NO_KEY, NO_MULTI, NOSCRIPT, STALE, WRITE,
+    row,
 };
 use crate::command::{Command, Cx, Db, Done, Need, Result, SYNTAX, Stop, fail};
 use crate::layout::op::DATABASES;

@@ -458,7 +458,7 @@ impl Engine {
     /// Has the sizes noted that are known: the last thing of a clean stop.
     pub fn record_sizes(&mut self) {
         let sizes = (0..DATABASES).filter_map(|db| Some((db, self.keys.sizes.known(db)?)));
-        let job = Job::RecordSizes(sizes.collect());
+        let job = Job::RecordSizes(sizes.collect(), self.keys.large_collections());
         self.post(job);
     }
 

@@ -115,8 +115,9 @@ impl Cache {
     }
 
     /// Moves the clock hand over up to `steps` slots and drops those that were not used since it
-    /// last passed and that no parked command asked for. Answers the bytes that this freed.
-    pub fn sweep(&mut self, steps: usize) -> usize {
+    /// last passed and that no parked command asked for. Hands them to `dropped` and answers the
+    /// bytes that this freed.
+    pub fn sweep(&mut self, steps: usize, mut dropped: impl FnMut(Slot)) -> usize {
         let before = self.bytes;
         for _ in 0..steps.min(self.slots.places()) {
             self.hand = (self.hand + 1) % self.slots.places();
@@ -129,6 +130,7 @@ impl Cache {
                 break; // That was the work of a whole step.
             } else if let Some(slot) = self.slots.remove(place) {
                 self.bytes -= slot.bytes;
+                dropped(slot);
             }
         }
         before - self.bytes

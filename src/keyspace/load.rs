@@ -290,7 +290,13 @@ impl Keyspace {
                 let string = content.map_or_else(StringValue::unloaded, StringValue::new);
                 Some(Value::String(string))
             }
-            Some(kind) => Some(Value::unknown(kind)),
+            Some(kind) => {
+                let mut value = Value::unknown(kind);
+                if let Some(count) = self.counts.take(db, &Key::from(key)) {
+                    value.set_count(Count::Exact(count));
+                }
+                Some(value)
+            }
         };
         drop(view);
         Ok(Some(self.put_slot(db, key, value, deadline)))

@@ -29,6 +29,7 @@ use filter::Filter;
 use hashbrown::{HashMap, HashSet};
 pub use load::{Found, Miss, Want, Wanted};
 pub use need::{Error, Grant, Listed, Need, Stop, reply_too_long};
+use sizes::Counts;
 pub use sizes::Sizes;
 use std::io;
 use std::sync::Arc;
@@ -107,6 +108,8 @@ pub struct Keyspace {
     members: Filter,
     /// Collections that may have lost their last element, in the command under way.
     emptied: Vec<SlotId>,
+    /// How many elements large collections have that were dropped from the cache.
+    counts: Counts,
     /// Collections whose elements are being counted, with what came and went since.
     counting: HashMap<(Db, Key), i64>,
     reader: TreeReader,
@@ -140,6 +143,7 @@ impl Keyspace {
             filter: Filter::new(budget / FILTER_SHARE / 2),
             members: Filter::new(budget / FILTER_SHARE / 2),
             emptied: Vec::new(),
+            counts: Counts::default(),
             counting: HashMap::new(),
             reader,
             budget: budget - budget / FILTER_SHARE,
@@ -442,7 +446,12 @@ impl Keyspace {
         let mut idle = 0;
         while bytes > self.budget && idle < 4 * usize::from(DATABASES) {
             self.hand = (self.hand + 1) % self.caches.len();
-            let freed = self.caches[self.hand].sweep(SWEEP_STEPS);
+            let (db, counts) = (self.hand as Db, &mut self.counts);
+            let freed = self.caches[self.hand].sweep(SWEEP_STEPS, |slot| {
+                if let Some(value) = slot.value {
+                    counts.keep(db, slot.key, &value);
+                }
+            });
             self.figures.evicted_bytes += freed as u64;
             bytes -= freed;
             let pointless = freed == 0 && self.caches[self.hand].len() <= SWEEP_STEPS;
@@ -516,6 +525,19 @@ impl Keyspace {
             let count = Count::Exact(count.saturating_add_signed(since));
             cache.change(index, |slot| slot.value.as_mut().map(|value| value.set_count(count)));
         }
+    }
+
+    /// The large collections whose number of elements is known.
+    pub fn large_collections(&self) -> Vec<(Db, Key, Type, u64)> {
+        let cached = self.caches.iter().enumerate().flat_map(|(db, cache)| {
+            let known = move |slot: &Slot| {
+                let value = slot.value.as_ref()?;
+                let count = sizes::large_count(value)?;
+                Some((db as Db, slot.key.clone(), value.kind(), count))
+            };
+            cache.iter().filter_map(known)
+        });
+        cached.chain(self.counts.iter()).collect()
     }
 
     fn expired_slots(&self, db: Db, now_ms: u64) -> HashSet<Key> {

@@ -52,6 +52,7 @@ impl Keyspace {
         self.expiry.swap(one, other);
         self.counting.retain(|(db, _), _| *db != one && *db != other);
         for db in [one, other] {
+            self.counts.forget(db);
             self.floors[usize::from(db)] = self.backlog.next_seq();
         }
         self.shown = self.backlog.next_seq();

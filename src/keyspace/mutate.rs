@@ -316,6 +316,7 @@ impl Keyspace {
         self.floors[usize::from(db)] = self.backlog.next_seq();
         self.shown = self.backlog.next_seq();
         self.sizes.set(db, 0);
+        self.counts.forget(db);
         let cache = std::mem::take(&mut self.caches[usize::from(db)]);
         self.retire(Some(cache));
         if (0..DATABASES).all(|db| self.sizes.known(db) == Some(0)) {

@@ -81,8 +81,8 @@ pub enum Job {
     SyncTree(Seq),
     /// Bring about the moves of a batch; the tree has all that is older, synced and on record.
     Move(Seq, Vec<Move>),
-    /// Note the sizes of databases.
-    RecordSizes(Vec<(Db, u64)>),
+    /// Note the sizes of databases, and of collections.
+    RecordSizes(Vec<(Db, u64)>, Vec<(Db, Key, Type, u64)>),
     /// Load a key.
     Load(Miss),
     /// List names that match.
@@ -206,7 +206,7 @@ impl Job {
             | Job::BeginBackup(_)
             | Job::EndBackup(_)
             | Job::DropPin => Lane::Journal,
-            Job::Apply(_) | Job::SyncTree(_) | Job::Move(..) | Job::RecordSizes(_) => Lane::Writer,
+            Job::Apply(_) | Job::SyncTree(_) | Job::Move(..) | Job::RecordSizes(..) => Lane::Writer,
             Job::Load(_) | Job::Step(..) | Job::Sample(..) => Lane::Reader,
             Job::Names { .. } | Job::Count(..) | Job::Walk { .. } => Lane::Lister,
             Job::Ask(_, question) => question.lane(),
@@ -324,11 +324,17 @@ impl WriterWorker {
                 self.writer.apply_moves(seq, &moves)?;
                 return Ok(Report::Moved(seq));
             }
-            Job::RecordSizes(counts) => {
+            Job::RecordSizes(counts, elements) => {
                 for (db, count) in counts {
                     // Sizes are derived: without a record they are counted.
                     if let Err(error) = sizes::record(&*self.disk, db, count) {
                         log::debug!("the size of database {db} was not recorded: {error}");
+                    }
+                }
+                let reader = self.writer.reader();
+                for (db, key, kind, count) in elements {
+                    if let Err(error) = reader.record_count(db, &key, kind, count) {
+                        log::debug!("the size of a {} was not recorded: {error}", kind.name());
                     }
                 }
             }

@@ -34,6 +34,9 @@ impl TreeReader {
     pub fn whole(&self, db: Db, key: &[u8], kind: Type, limit: usize) -> io::Result<Whole> {
         Ok(Whole { elements: vec![], complete: true })
     }
+    pub fn record_count(&self, db: Db, key: &[u8], kind: Type, count: u64) -> io::Result<bool> {
+        Ok(false)
+    }
     pub fn count_elements(&self, db: Db, key: &[u8], kind: Type) -> io::Result<u64> {
         Ok(0)
     }
@@ -51,4 +54,8 @@ impl TreeReader {
         Ok(vec![])
     }
 }
-impl super::writer::TreeWriter { pub fn apply_moves(&mut self, _seq: Seq, _moves: &[Move]) -> io::Result<()> { Ok(()) } }
+impl super::writer::TreeWriter {
+    pub fn apply_moves(&mut self, _seq: Seq, _moves: &[Move]) -> io::Result<()> {
+        Ok(())
+    }
+}
