@@ -403,6 +403,7 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::op::Type;
 
     fn make(key: &str) -> Op {
         Op::Make(0, key.as_bytes().into(), Type::String)

@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use crate::disk::real::RealDisk;
 use crate::journal::{Group, Journal, Settings, recover};
 use crate::layout::names;
-use crate::layout::op::{Op, Part};
+use crate::layout::op::{Key, Op};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -131,8 +131,7 @@ fn what_the_journal_will_mend_is_pending() {
     let settings = Settings { segment_bytes: 4096, ..Settings::default() };
     fs::create_dir(at.join("journal")).expect("a directory");
     let mut journal = recover(disk, settings, &mut |_| {}).expect("a journal").journal;
-    let content = Arc::new(b"x".to_vec());
-    let put = Op::Put(0, Arc::from(&b"k"[..]), Part::Value, content);
+    let put = Op::Value(0, Key::from(&b"k"[..]), Key::from(&b"x"[..]));
     let mut group = Group::new();
     group.push(1, 0, &[put]);
     journal.append(&group).expect("appended");

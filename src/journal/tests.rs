@@ -6,7 +6,7 @@
 use super::*;
 use crate::disk::sim::{Cut, SimDisk, SimSettings};
 use crate::disk::{Disk, Wait};
-use crate::layout::op::Part;
+use crate::layout::op::{Content, Key};
 use std::sync::Arc;
 
 const SMALL: Settings = Settings {
@@ -19,8 +19,8 @@ const SMALL: Settings = Settings {
 };
 
 fn ops(seq: Seq, len: usize) -> Vec<Op> {
-    let key = Arc::from(seq.to_string().as_bytes());
-    vec![Op::Put(0, key, Part::Value, Arc::new(vec![seq as u8; len]))]
+    let key = Key::from(seq.to_string().as_bytes());
+    vec![Op::Value(0, key, Content::from(vec![seq as u8; len]))]
 }
 
 fn length(seq: Seq) -> usize {
@@ -417,7 +417,7 @@ fn a_checkpoint_is_missed_but_not_an_unfinished_folder() {
 #[test]
 fn the_example_in_the_docs_is_what_is_written() {
     let mut body = Vec::new();
-    let op = Op::Put(0, Arc::from(&b"a"[..]), Part::Value, Arc::new(b"hi".to_vec()));
+    let op = Op::Value(0, Key::from(&b"a"[..]), Content::from(&b"hi"[..]));
     ops::encode(&[op], &mut body);
     let frame = frame::Frame {
         kind: frame::Kind::Full,

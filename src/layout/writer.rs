@@ -254,10 +254,15 @@ impl TreeWriter {
         if !change.core.fate.clears() {
             return self.remove_parts(&dir, change);
         }
-        for part in [Part::Type, Part::Value, Part::Expires] {
+        for part in [Part::Type, Part::Value] {
             self.remove_inline(&paths::part(&dir, part))?;
         }
         let mut removed = self.disk.remove_dir(&dir);
+        if is_not_empty(&removed)
+            && self.disk.remove_file(&paths::part(&dir, Part::Expires)).is_ok()
+        {
+            removed = self.disk.remove_dir(&dir);
+        }
         if is_not_empty(&removed) {
             self.empty(&dir, &[])?;
             removed = self.disk.remove_dir(&dir);

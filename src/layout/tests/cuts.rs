@@ -6,7 +6,6 @@ use super::faults::{batches, before, cleared_database};
 use super::support::*;
 use crate::disk::Disk;
 use crate::disk::sim::{Cut, SimDisk, SimSettings};
-use crate::layout::op::Part;
 use crate::layout::writer::TreeWriter;
 
 const CUTS: [Cut; 7] = [
@@ -141,11 +140,11 @@ fn a_linked_type_is_never_torn() {
 
 #[test]
 fn the_largest_removal_and_a_deadline_survive_any_cut() {
-    let parts = vec![put(Part::Value, &[b'x'; 9000]), put(Part::Expires, b"1763720000000")];
+    let parts = vec![value(&[b'x'; 9000]), expires(Some(1_763_720_000_000))];
     let journal = [
         batch(vec![(b"kept", change(parts))]),
-        batch(vec![(b"kept", change(vec![patch(8999, b"yz"), absent(Part::Expires)]))]),
-        batch(vec![(b"kept", change(vec![absent(Part::Type), absent(Part::Value)]))]),
+        batch(vec![(b"kept", change(vec![patch(8999, b"yz"), expires(None)]))]),
+        batch(vec![(b"kept", removed())]),
     ];
     for end in 1..=journal.len() {
         cut_everywhere(&journal[..end], &whole(&journal[..end]));

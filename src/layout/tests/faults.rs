@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use super::support::*;
 use crate::disk::Wait;
 use crate::disk::sim::{SimDisk, SimSettings};
-use crate::layout::op::Part;
+use crate::layout::op::Type;
 use crate::layout::reader::{TreeReader, What};
 use crate::layout::writer::TreeWriter;
 
@@ -18,14 +18,7 @@ pub fn before() -> Batch {
         (b"kept", string(b"as it was")),
         (b"gone", string(b"will go")),
         (b"short", string(b"a longer value")),
-        (
-            b"replaced",
-            change(vec![
-                put(Part::Type, b"string"),
-                put(Part::Value, b"old"),
-                put(Part::Expires, b"99"),
-            ]),
-        ),
+        (b"replaced", made(Type::String, vec![value(b"old"), expires(Some(99))])),
         (b"patched", string(b"0123456789")),
         (&long, string(b"long name")),
     ])
@@ -34,19 +27,18 @@ pub fn before() -> Batch {
 /// The journal.
 pub fn batches() -> Vec<Batch> {
     let long = [b'n'; 300];
-    let parts = || vec![put(Part::Type, b"string"), put(Part::Value, b"anew")];
     let first = batch(vec![
         (b"new", string(b"v")),
         (b"x!refused", string(b"hashed")),
-        (b"gone", cleared(vec![])),
-        (b"short", change(vec![put(Part::Value, b"s")])),
-        (b"replaced", cleared(parts())),
-        (b"patched", change(vec![patch(4, b"XX"), put(Part::Expires, b"7")])),
-        (&long, cleared(vec![])),
+        (b"gone", removed()),
+        (b"short", change(vec![value(b"s")])),
+        (b"replaced", made(Type::String, vec![value(b"anew")])),
+        (b"patched", change(vec![patch(4, b"XX"), expires(Some(7))])),
+        (&long, removed()),
     ]);
     let second = batch(vec![
-        (b"new", change(vec![put(Part::Value, b"longer now")])),
-        (b"patched", change(vec![absent(Part::Expires), patch(12, b"end")])),
+        (b"new", change(vec![value(b"longer now")])),
+        (b"patched", change(vec![expires(None), patch(12, b"end")])),
         (&long, string(b"again")),
         (b"kept", string(b"as it was")),
     ]);
@@ -103,9 +95,9 @@ fn a_full_disk_fails_some_keys_and_not_the_others() {
     tree.disk.full.store(true, Ordering::Relaxed);
     let changes = batch(vec![
         (b"new", string(b"v")),
-        (b"a", cleared(vec![])),
-        (b"b", change(vec![put(Part::Value, b"VALUE")])),
-        (b"long", change(vec![put(Part::Value, &[b'x'; 5000])])),
+        (b"a", removed()),
+        (b"b", change(vec![value(b"VALUE")])),
+        (b"long", change(vec![value(&[b'x'; 5000])])),
     ]);
     let applied = apply(&mut tree.writer, &changes).expect("applied");
     let failed: Vec<&[u8]> = applied.failed.iter().map(|(_, key)| &key[..]).collect();
@@ -132,9 +124,9 @@ fn a_refused_name_lies_hashed_beside_a_marker() {
         assert!(dir.starts_with("0/!refused%~"), "{dir}");
         tree = tree.reopen();
     }
-    tree.apply(vec![(b"!refused", change(vec![put(Part::Value, b"other")]))]);
+    tree.apply(vec![(b"!refused", change(vec![value(b"other")]))]);
     assert_eq!(tree.value(b"!refused").as_deref(), Some(&b"other"[..]));
-    tree.apply(vec![(b"!refused", cleared(vec![])), (b"k", cleared(vec![]))]);
+    tree.apply(vec![(b"!refused", removed()), (b"k", removed())]);
     assert_eq!(tree.dump().keys().collect::<Vec<_>>(), ["0/%!"]);
 }
 
@@ -143,7 +135,7 @@ fn a_file_in_the_place_of_a_key_is_left_alone() {
     let mut tree = Tree::new();
     fs::write(tree.path("0/k"), b"mine").expect("written");
     assert_eq!(tree.load(b"k"), None);
-    tree.apply(vec![(b"k", cleared(vec![]))]);
+    tree.apply(vec![(b"k", removed())]);
     tree.apply(vec![(b"k", string(b"v"))]);
     assert_eq!(tree.value(b"k").as_deref(), Some(&b"v"[..]));
     assert_eq!(tree.keys(), [b"k"]);

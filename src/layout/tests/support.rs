@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::disk::real::RealDisk;
 use crate::disk::{DirEntry, Disk, File, Space, Stat, Wait};
-use crate::layout::op::{Change, Content, Db, Key, KeyChange, Part};
+use crate::layout::op::{Change, Content, Core, Db, Element, Fate, Key, KeyChange, Type};
 use crate::layout::reader::{Loaded, TreeReader, What};
 use crate::layout::writer::{Applied, TreeWriter};
 
@@ -20,47 +20,91 @@ use crate::layout::writer::{Applied, TreeWriter};
 pub type Dump = BTreeMap<String, Vec<u8>>;
 
 pub fn key(bytes: &[u8]) -> Key {
-    Arc::from(bytes)
+    Key::from(bytes)
 }
 
-pub fn content(bytes: &[u8]) -> Content {
-    Arc::new(bytes.to_vec())
+/// What a key is to be, owned.
+#[derive(Clone, Default)]
+pub struct Wanted {
+    pub core: Core,
+    pub elements: Vec<(Element, Option<Content>)>,
 }
 
-pub fn put(part: Part, bytes: &[u8]) -> (Part, Change) {
-    (part, Change::Content { base: Some(content(bytes)), patches: Vec::new() })
+/// One part of what a key is to be.
+pub enum Bit {
+    Value(Content),
+    Patch(u64, Content),
+    Expires(Option<u64>),
+    Element(Element, Option<Content>),
 }
 
-pub fn patch(offset: u64, bytes: &[u8]) -> (Part, Change) {
-    (Part::Value, Change::Content { base: None, patches: vec![(offset, content(bytes))] })
+pub fn value(bytes: &[u8]) -> Bit {
+    Bit::Value(Content::from(bytes))
 }
 
-pub fn absent(part: Part) -> (Part, Change) {
-    (part, Change::Absent)
+pub fn patch(offset: u64, bytes: &[u8]) -> Bit {
+    Bit::Patch(offset, Content::from(bytes))
 }
 
-pub fn change(parts: Vec<(Part, Change)>) -> KeyChange {
-    KeyChange { cleared: false, parts: parts.into() }
+pub fn expires(deadline: Option<u64>) -> Bit {
+    Bit::Expires(deadline)
 }
 
-pub fn cleared(parts: Vec<(Part, Change)>) -> KeyChange {
-    KeyChange { cleared: true, parts: parts.into() }
+fn wanted(fate: Fate, bits: Vec<Bit>) -> Wanted {
+    let mut wanted = Wanted::default();
+    wanted.core.fate = fate;
+    for bit in bits {
+        let core = &mut wanted.core;
+        match bit {
+            Bit::Value(content) => {
+                core.value = Some(Change { base: Some(content), patches: Vec::new() });
+            }
+            Bit::Patch(offset, data) => {
+                core.value.get_or_insert_default().patches.push((offset, data));
+            }
+            Bit::Expires(deadline) => core.expires = Some(deadline),
+            Bit::Element(element, content) => wanted.elements.push((element, content)),
+        }
+    }
+    wanted
 }
 
-/// A string key that may be new.
-pub fn string(value: &[u8]) -> KeyChange {
-    change(vec![put(Part::Type, b"string"), put(Part::Value, value)])
+/// A key that stays what it is, but for these.
+pub fn change(bits: Vec<Bit>) -> Wanted {
+    wanted(Fate::Stays, bits)
+}
+
+/// A key made anew.
+pub fn made(kind: Type, bits: Vec<Bit>) -> Wanted {
+    wanted(Fate::Made(kind), bits)
+}
+
+/// A key that goes.
+pub fn removed() -> Wanted {
+    wanted(Fate::Removed, Vec::new())
+}
+
+/// A string made anew.
+pub fn string(bytes: &[u8]) -> Wanted {
+    made(Type::String, vec![value(bytes)])
 }
 
 /// One step of a test: databases cleared, then keys of database 0.
-pub type Batch = (Vec<Db>, Vec<(Key, KeyChange)>);
+pub type Batch = (Vec<Db>, Vec<(Key, Wanted)>);
 
-pub fn batch(changes: Vec<(&[u8], KeyChange)>) -> Batch {
+pub fn batch(changes: Vec<(&[u8], Wanted)>) -> Batch {
     (Vec::new(), changes.into_iter().map(|(name, change)| (key(name), change)).collect())
 }
 
 pub fn apply(writer: &mut TreeWriter, (dbs, changes): &Batch) -> io::Result<Applied> {
-    writer.apply(dbs, &mut changes.iter().map(|(key, change)| (0, key, change)))
+    writer.apply(dbs, &mut changes.iter().map(|(key, wanted)| wanted.change(key)))
+}
+
+impl Wanted {
+    fn change<'a>(&'a self, key: &'a Key) -> KeyChange<'a> {
+        let elements = self.elements.iter().map(|(element, content)| (element, content.as_ref()));
+        KeyChange { db: 0, key, core: &self.core, elements: elements.collect() }
+    }
 }
 
 /// A tree in a temporary directory, with a writer.
@@ -89,7 +133,7 @@ impl Tree {
         Tree::open(self.root)
     }
 
-    pub fn apply(&mut self, changes: Vec<(&[u8], KeyChange)>) {
+    pub fn apply(&mut self, changes: Vec<(&[u8], Wanted)>) {
         let applied = apply(&mut self.writer, &batch(changes)).expect("applied");
         assert!(applied.failed.is_empty());
     }

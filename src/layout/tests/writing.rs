@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use super::support::*;
-use crate::layout::op::Part;
+use crate::layout::op::Type;
 use crate::layout::writer::Sweeper;
 
 #[test]
@@ -42,9 +42,9 @@ fn a_new_key_costs_three_calls_and_a_removal_three() {
     let before = calls(&tree);
     tree.apply(vec![(b"msg", string(b"one"))]);
     assert_eq!(calls(&tree) - before, 3);
-    tree.apply(vec![(b"msg", change(vec![put(Part::Value, b"two")]))]);
+    tree.apply(vec![(b"msg", change(vec![value(b"two")]))]);
     assert_eq!(calls(&tree) - before, 4);
-    tree.apply(vec![(b"msg", cleared(vec![]))]);
+    tree.apply(vec![(b"msg", removed())]);
     assert_eq!(calls(&tree) - before, 7);
     assert_eq!(tree.keys(), [b"first"]);
 }
@@ -55,9 +55,9 @@ fn overwrites_go_in_place_where_they_may() {
     tree.apply(vec![(b"k", string(b"0123456789"))]);
     let inode = |tree: &Tree| fs::metadata(tree.path("0/k/value")).expect("there").ino();
     let first = inode(&tree);
-    let mut overwrite = |value: &[u8]| {
-        tree.apply(vec![(b"k", change(vec![put(Part::Value, value)]))]);
-        assert_eq!(tree.value(b"k").as_deref(), Some(value));
+    let mut overwrite = |bytes: &[u8]| {
+        tree.apply(vec![(b"k", change(vec![value(bytes)]))]);
+        assert_eq!(tree.value(b"k").as_deref(), Some(bytes));
         tree.assert_tidy();
         inode(&tree)
     };
@@ -73,7 +73,7 @@ fn a_file_with_other_names_is_not_written_in_place() {
     let mut tree = Tree::new();
     tree.apply(vec![(b"k", string(b"old"))]);
     fs::hard_link(tree.path("0/k/value"), tree.path("copy")).expect("linked");
-    tree.apply(vec![(b"k", change(vec![put(Part::Value, b"new")]))]);
+    tree.apply(vec![(b"k", change(vec![value(b"new")]))]);
     assert_eq!(tree.value(b"k").as_deref(), Some(&b"new"[..]));
     fs::hard_link(tree.path("0/k/value"), tree.path("copy2")).expect("linked");
     tree.apply(vec![(b"k", change(vec![patch(1, b"XYZ")]))]);
@@ -90,9 +90,9 @@ fn patches_change_what_is_there_and_fill_gaps_with_zeros() {
     tree.apply(vec![(b"k", change(vec![patch(6, b"Redis")]))]);
     tree.apply(vec![(b"k", change(vec![patch(13, b"!")]))]);
     assert_eq!(tree.value(b"k").as_deref(), Some(&b"Hello Redis\0\0!"[..]));
-    tree.apply(vec![(b"k", cleared(vec![put(Part::Type, b"string"), patch(2, b"x")]))]);
+    tree.apply(vec![(b"k", made(Type::String, vec![patch(2, b"x")]))]);
     assert_eq!(tree.value(b"k").as_deref(), Some(&b"\0\0x"[..]));
-    tree.apply(vec![(b"new", change(vec![put(Part::Type, b"string"), patch(1, b"x")]))]);
+    tree.apply(vec![(b"new", made(Type::String, vec![patch(1, b"x")]))]);
     assert_eq!(tree.value(b"new").as_deref(), Some(&b"\0x"[..]));
 }
 
@@ -100,16 +100,15 @@ fn patches_change_what_is_there_and_fill_gaps_with_zeros() {
 fn deadlines_come_and_go() {
     let mut tree = Tree::new();
     tree.apply(vec![(b"k", string(b"v"))]);
-    tree.apply(vec![(b"k", change(vec![put(Part::Expires, b"1763720000000")]))]);
+    tree.apply(vec![(b"k", change(vec![expires(Some(1_763_720_000_000))]))]);
     assert_eq!(tree.load(b"k").expect("there").expires, Some(1_763_720_000_000));
-    tree.apply(vec![(b"k", change(vec![put(Part::Value, b"w"), absent(Part::Expires)]))]);
+    tree.apply(vec![(b"k", change(vec![value(b"w"), expires(None)]))]);
     assert_eq!(tree.load(b"k").expect("there").expires, None);
-    tree.apply(vec![(b"k", change(vec![put(Part::Expires, b"5")]))]);
-    tree.apply(vec![(b"k", cleared(vec![]))]);
+    tree.apply(vec![(b"k", change(vec![expires(Some(5))]))]);
+    tree.apply(vec![(b"k", removed())]);
     assert!(tree.dump().is_empty());
     tree.apply(vec![(b"k", string(b"v"))]);
-    let all = vec![absent(Part::Value), absent(Part::Type), absent(Part::Expires)];
-    tree.apply(vec![(b"k", change(all))]);
+    tree.apply(vec![(b"k", removed())]);
     assert!(tree.dump().is_empty());
 }
 
@@ -117,12 +116,11 @@ fn deadlines_come_and_go() {
 fn replacing_a_key_keeps_its_directory_and_removes_the_rest() {
     let mut tree = Tree::new();
     tree.apply(vec![(b"k", string(b"v"))]);
-    tree.apply(vec![(b"k", change(vec![put(Part::Expires, b"5")]))]);
+    tree.apply(vec![(b"k", change(vec![expires(Some(5))]))]);
     fs::create_dir_all(tree.path("0/k/values/x")).expect("made");
     let inode = |tree: &Tree| fs::metadata(tree.path("0/k")).expect("there").ino();
     let before = inode(&tree);
-    let parts = vec![put(Part::Type, b"string"), put(Part::Value, b"w")];
-    tree.apply(vec![(b"k", cleared(parts))]);
+    tree.apply(vec![(b"k", string(b"w"))]);
     assert_eq!(inode(&tree), before);
     assert_eq!(tree.dump().keys().collect::<Vec<_>>(), ["0/k/", "0/k/type", "0/k/value"]);
     assert_eq!(tree.value(b"k").as_deref(), Some(&b"w"[..]));
@@ -141,7 +139,7 @@ fn a_key_with_many_files_goes_by_a_rename_and_strangers_stay() {
         fs::write(tree.path(&format!("0/k/{index}")), b"").expect("made");
     }
     fs::write(tree.path("0/s/.DS_Store"), b"").expect("made");
-    tree.apply(vec![(b"k", cleared(vec![])), (b"s", cleared(vec![]))]);
+    tree.apply(vec![(b"k", removed()), (b"s", removed())]);
     assert_eq!(tree.dump().keys().collect::<Vec<_>>(), ["0/s/", "0/s/.DS_Store"]);
     assert_eq!(tree.load(b"s"), None);
     let sweeper = Sweeper::new(tree.disk.clone());
@@ -180,7 +178,7 @@ fn hostile_and_long_names_lie_in_their_database() {
     assert_eq!(tree.reader.count(0).expect("counted"), 8);
     assert_eq!(fs::read_dir(tree.path("")).expect("there").count(), 17);
     for name in all {
-        tree.apply(vec![(name, cleared(vec![]))]);
+        tree.apply(vec![(name, removed())]);
     }
     assert!(tree.dump().is_empty());
 }
@@ -206,13 +204,8 @@ fn shared_inodes_have_a_thousand_names() {
 #[test]
 fn applying_again_changes_nothing() {
     let mut tree = Tree::new();
-    let changes = || {
-        vec![
-            (&b"a"[..], string(b"1")),
-            (b"b", cleared(vec![])),
-            (b"c", change(vec![patch(3, b"x")])),
-        ]
-    };
+    let changes =
+        || vec![(&b"a"[..], string(b"1")), (b"b", removed()), (b"c", change(vec![patch(3, b"x")]))];
     tree.apply(changes());
     let dump = tree.dump();
     tree.apply(changes());
