@@ -48,24 +48,9 @@ impl Engine {
                 self.note_applied(&applied, took_us);
                 self.applied(&applied.failed, applied.full.is_some());
             }
-            Report::Moved(seq) => {
-                self.pipeline.writing = false;
-                self.keys.backlog.moved();
-                self.keys.moves_done(seq);
-                self.wake();
-                self.feed_writer();
-            }
+            Report::Moved(seq) => self.moved(seq),
             Report::TreeSynced(seq) => self.tree_synced(seq),
             Report::Loaded(miss, loaded) => self.loaded(&miss, loaded),
-            Report::Names(id, names) => {
-                let names = names.map(|(bulks, count)| Grant::Names { bulks, count });
-                self.grant(id, names.unwrap_or_else(Grant::Failed));
-                self.end_listing();
-            }
-            Report::Step(id, step) => {
-                self.answer(id, step.map(|(names, next)| Grant::Step { names, next }));
-            }
-            Report::Sample(id, names) => self.answer(id, names.map(Grant::Sample)),
             Report::Answer(id, grant, paused) => {
                 self.grant(id, grant.unwrap_or_else(Grant::Failed));
                 if paused {
@@ -73,10 +58,11 @@ impl Engine {
                 }
             }
             Report::ElementsCounted(id, db, key, count) => {
-                if let Ok(count) = count {
+                let grant = count.map(|count| {
                     self.keys.end_count(db, &key, count);
-                }
-                self.answer(id, count.map(|_| Grant::Done));
+                    Grant::Done
+                });
+                self.grant(id, grant.unwrap_or_else(Grant::Failed));
                 self.end_listing();
             }
             Report::Counted(db, count) => {
@@ -97,10 +83,12 @@ impl Engine {
         }
     }
 
-    fn answer(&mut self, id: u64, grant: io::Result<Grant>) {
-        let grant = grant
-            .unwrap_or_else(|error| Grant::Failed(Error::new(format!("ERR cannot read {error}"))));
-        self.grant(id, grant);
+    fn moved(&mut self, seq: u64) {
+        self.pipeline.writing = false;
+        self.keys.backlog.moved();
+        self.keys.moves_done(seq);
+        self.wake();
+        self.feed_writer();
     }
 
     fn tree_synced(&mut self, seq: u64) {

@@ -160,16 +160,10 @@ pub enum Report {
     Moved(Seq),
     /// A key was read.
     Loaded(Miss, io::Result<Option<Found>>),
-    /// Names, encoded as bulk strings.
-    Names(ClientId, Result<(Vec<u8>, usize), Error>),
-    /// A step of SCAN.
-    Step(ClientId, io::Result<StepNames>),
-    /// Names from a random place.
-    Sample(ClientId, io::Result<Vec<Key>>),
-    /// The answer to a question about a collection, and whether the writer waits for it.
+    /// What a parked command asked for, and whether the writer waits for it.
     Answer(ClientId, Result<Grant, Error>, bool),
     /// The number of elements of a collection.
-    ElementsCounted(ClientId, Db, Key, io::Result<u64>),
+    ElementsCounted(ClientId, Db, Key, Result<u64, Error>),
     /// The number of names that the overlay does not speak of.
     Counted(Db, io::Result<u64>),
     /// Names of the tree, and where to go on.
@@ -192,9 +186,6 @@ pub enum Report {
     /// The disk or the journal failed: the server stops, and says this.
     Fatal(String),
 }
-
-/// Names with type and deadline, and where the next step begins.
-pub type StepNames = (Vec<(Key, Type, Option<u64>)>, Option<u64>);
 
 impl Job {
     /// The lane that does it.

@@ -1,6 +1,6 @@
 //! What is read of the tree beside the event loop: keys, listings, and questions about collections.
 
-use super::{Job, Lane, Report, SAMPLE_NAMES, StepNames, WALK_NAMES, Worker};
+use super::{Job, Lane, Report, SAMPLE_NAMES, WALK_NAMES, Worker};
 use crate::base::bytes::Bytes;
 use crate::base::glob;
 use crate::base::number::push_i64;
@@ -62,7 +62,7 @@ impl ReaderWorker {
         pattern: &[u8],
         overlay: &Overlay,
         bytes_max: u64,
-    ) -> Result<(Vec<u8>, usize), Error> {
+    ) -> Result<Grant, Error> {
         let mut bulks = Vec::new();
         let mut count = 0;
         let mut add = |name: &[u8]| {
@@ -84,9 +84,9 @@ impl ReaderWorker {
                     }
                     within
                 })
-                .map_err(|error| Error::new(format!("ERR cannot read {error}")))?;
+                .map_err(|error| cannot_read(&error))?;
         }
-        if within { Ok((bulks, count)) } else { Err(reply_too_long(bytes_max)) }
+        if within { Ok(Grant::Names { bulks, count }) } else { Err(reply_too_long(bytes_max)) }
     }
 
     fn count(&self, db: Db, overlay: &Overlay) -> io::Result<u64> {
@@ -104,7 +104,7 @@ impl ReaderWorker {
         Ok(count)
     }
 
-    fn step(&self, db: Db, position: u64, count: usize) -> io::Result<StepNames> {
+    fn step(&self, db: Db, position: u64, count: usize) -> io::Result<Grant> {
         let mut names: Vec<Key> = Vec::new();
         let next = self.reader.keys(db, position, Some(count), &mut |name, _| {
             names.push(name.into());
@@ -116,7 +116,7 @@ impl ReaderWorker {
                 found.push((name, key.kind, key.expires));
             }
         }
-        Ok((found, next))
+        Ok(Grant::Step { names: found, next })
     }
 
     fn walk(&self, db: Db, position: u64, deadlines: bool) -> io::Result<Report> {
@@ -146,11 +146,15 @@ impl Worker for ReaderWorker {
                 Report::Loaded(miss, found)
             }
             Job::Names { id, db, pattern, overlay, bytes_max } => {
-                Report::Names(id, self.names(db, &pattern, &overlay, bytes_max))
+                Report::Answer(id, self.names(db, &pattern, &overlay, bytes_max), true)
             }
-            Job::Step(id, db, position, count) => Report::Step(id, self.step(db, position, count)),
+            Job::Step(id, db, position, count) => {
+                let step = self.step(db, position, count);
+                Report::Answer(id, step.map_err(|error| cannot_read(&error)), false)
+            }
             Job::Sample(id, db, seed) => {
-                Report::Sample(id, self.reader.sample(db, seed, SAMPLE_NAMES))
+                let names = self.reader.sample(db, seed, SAMPLE_NAMES).map(Grant::Sample);
+                Report::Answer(id, names.map_err(|error| cannot_read(&error)), false)
             }
             Job::Ask(id, question) => self.ask(id, question),
             Job::Count(db, overlay) => Report::Counted(db, self.count(db, &overlay)),
@@ -172,6 +176,7 @@ impl ReaderWorker {
         let grant = match ask {
             Ask::Count(overlay) => {
                 let count = self.element_count(db, &key, kind, &overlay);
+                let count = count.map_err(|error| cannot_read(&error));
                 return Report::ElementsCounted(id, db, key, count);
             }
             Ask::Elements(what, overlay, bytes_max) => {
