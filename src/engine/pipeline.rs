@@ -241,7 +241,9 @@ impl Engine {
     /// whether the writer is busy with that.
     fn feed_move(&mut self) -> bool {
         let Some((seq, moves)) = self.keys.backlog.moves_due() else { return false };
-        if self.server.journal.checkpoint + 1 >= seq {
+        if self.pipeline.full && self.pipeline.now_us < self.pipeline.retry_us {
+            // It was refused for want of room, and is tried again later.
+        } else if self.server.journal.checkpoint + 1 >= seq {
             let job = Job::Move(seq, moves.to_vec());
             self.pipeline.writing = true;
             self.post(job);
@@ -365,13 +367,19 @@ impl Engine {
         self.keys.applied(failed);
         self.pipeline.full = was_full || (self.pipeline.full && !self.keys.backlog.is_written());
         if was_full {
-            self.pipeline.retry_us = self.pipeline.now_us + RETRY_US;
+            self.note_full();
         }
         self.pipeline.last_space_us = 0;
         self.check_room();
         self.end_hold();
         self.wake();
         self.feed_writer();
+    }
+
+    /// The disk has refused something: it is tried again after a pause.
+    pub(super) fn note_full(&mut self) {
+        self.pipeline.full = true;
+        self.pipeline.retry_us = self.pipeline.now_us + RETRY_US;
     }
 
     /// Refuses writes where what is in the backlog might find no room, and admits them again.

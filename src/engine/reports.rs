@@ -49,6 +49,10 @@ impl Engine {
                 self.applied(&applied.failed, applied.full.is_some());
             }
             Report::Moved(seq) => self.moved(seq),
+            Report::MovesRefused => {
+                self.pipeline.writing = false;
+                self.note_full();
+            }
             Report::TreeSynced(seq) => self.tree_synced(seq),
             Report::Loaded(miss, loaded) => self.loaded(&miss, loaded),
             Report::Answer(id, grant, paused) => {
@@ -85,6 +89,7 @@ impl Engine {
 
     fn moved(&mut self, seq: u64) {
         self.pipeline.writing = false;
+        self.pipeline.full = false;
         self.keys.backlog.moved();
         self.keys.moves_done(seq);
         self.wake();

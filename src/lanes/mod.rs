@@ -15,7 +15,7 @@ mod reading;
 
 use crate::backlog::Layer;
 use crate::command::client::ClientId;
-use crate::disk::Disk;
+use crate::disk::{Disk, is_full};
 use crate::journal::{self, Group, Journal};
 use crate::keyspace::{Error, Found, Grant, Miss, Overlay};
 use crate::layout::hints;
@@ -158,6 +158,8 @@ pub enum Report {
     TreeSynced(Seq),
     /// The tree has the moves of this batch, synced.
     Moved(Seq),
+    /// The disk is full: the moves are to be tried again.
+    MovesRefused,
     /// A key was read.
     Loaded(Miss, io::Result<Option<Found>>),
     /// What a parked command asked for, and whether the writer waits for it.
@@ -312,8 +314,10 @@ impl WriterWorker {
                 return Ok(Report::TreeSynced(seq));
             }
             Job::Move(seq, moves) => {
-                self.writer.apply_moves(seq, &moves)?;
-                return Ok(Report::Moved(seq));
+                return match self.writer.apply_moves(seq, &moves) {
+                    Err(error) if is_full(&error) => Ok(Report::MovesRefused),
+                    done => done.map(|()| Report::Moved(seq)),
+                };
             }
             Job::RecordSizes(counts, elements) => {
                 for (db, count) in counts {
