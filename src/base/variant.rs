@@ -33,6 +33,10 @@ pub enum Step {
     RecoveryRewrites,
     /// A load merges what was applied while it ran.
     MergeLoad,
+    /// What is made of old lines of a score group is synced before it replaces them.
+    SyncRegroup,
+    /// The size of a directory is recorded only when that has not changed for a second.
+    SettleSize,
 }
 
 /// Whether `step` is to be done: always, but in the variant of the build that leaves it out.

@@ -213,7 +213,7 @@ impl Walk<'_> {
                 self.judge(db, path, Kind::LongName, what);
             }
             (Ok(None), Ok(_)) if self.has_type(&path) => {
-                let marker = paths::marker(db);
+                let marker = paths::marker(&paths::database(db));
                 let what = format!("not found without the marker {marker}: create it, empty");
                 self.judge(db, path, Kind::LongName, what);
             }

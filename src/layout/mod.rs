@@ -6,13 +6,20 @@
 //! positions that clients see. Nothing here knows of the journal, of caches or of commands. The
 //! grammar of every file is in `docs/LAYOUT.md`.
 
+pub mod collections;
 pub mod cursor;
+mod elements;
+mod entries;
+mod files;
+pub mod groups;
 pub mod hints;
 mod links;
+mod listing;
 pub mod names;
 pub mod op;
 pub mod paths;
 pub mod reader;
+mod regroup;
 pub mod sizes;
 pub mod stub;
 mod trash;

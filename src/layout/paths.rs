@@ -3,8 +3,9 @@
 //! Pure functions from databases, names and numbers to paths relative to ROOT_DIR, as `disk` takes
 //! them. What lies there, and in which states, is in `docs/LAYOUT.md`.
 
+use crate::base::score::Score;
 use crate::layout::names::{self, Name};
-use crate::layout::op::Db;
+use crate::layout::op::{Db, Type};
 
 /// A file of a key that is not one of its elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,14 +28,16 @@ pub const LOCK: &str = ".dredis/lock";
 pub const TMP: &str = ".dredis/tmp";
 /// What was removed but not yet freed.
 pub const TRASH: &str = ".dredis/trash";
-/// Inodes that `type` files are links to; new at every start.
+/// Inodes that `type` files and empty members are links to; new at every start.
 pub const LINKS: &str = ".dredis/links";
 /// Hints of when keys expire, one file a minute.
 pub const EXPIRY: &str = ".dredis/expiry";
 /// There if every deadline in the tree has a hint.
 pub const EXPIRY_COMPLETE: &str = ".dredis/expiry/complete";
-/// Derived sizes, one file a database.
+/// Derived sizes of databases, one file each.
 pub const SIZES: &str = ".dredis/sizes";
+/// Derived sizes of collections, one file each.
+pub const COUNTS: &str = ".dredis/counts";
 /// The write-ahead log.
 pub const JOURNAL: &str = "journal";
 /// What recovery keeps, before it is renamed into place.
@@ -63,14 +66,14 @@ pub fn key_dir(db: Db, name: &Name) -> String {
     database_entry(db, name.as_str())
 }
 
-/// The file beside a hashed key's directory that holds its full name.
-pub fn companion(db: Db, name: &Name) -> String {
-    format!("{db}/{}{}", name.as_str(), names::COMPANION)
+/// The file beside a hashed entry of a directory of names, which holds its full name.
+pub fn companion(dir: &str, hashed: &str) -> String {
+    format!("{dir}/{hashed}{}", names::COMPANION)
 }
 
-/// The marker that says: in this database some name was refused.
-pub fn marker(db: Db) -> String {
-    database_entry(db, names::MARKER)
+/// The marker that says: in this directory of names some name was refused.
+pub fn marker(dir: &str) -> String {
+    within(dir, names::MARKER)
 }
 
 /// The name of a part in its key's directory.
@@ -85,6 +88,36 @@ pub const fn part_name(part: Part) -> &'static str {
 /// The file of a part below its key's directory.
 pub fn part(key_dir: &str, part: Part) -> String {
     within(key_dir, part_name(part))
+}
+
+/// The name, in its key's directory, of the directory of a collection's elements.
+///
+/// # Panics
+/// A string has no elements.
+pub const fn elements_name(kind: Type) -> &'static str {
+    match kind {
+        Type::Hash => "fields",
+        Type::Set | Type::Zset => "values",
+        Type::String => panic!("a string has no elements"),
+    }
+}
+
+/// The directory of a collection's elements.
+pub fn elements(key_dir: &str, kind: Type) -> String {
+    within(key_dir, elements_name(kind))
+}
+
+/// The name of [`scores`] in its key's directory.
+pub const SCORES_NAME: &str = "scores";
+
+/// The directory of a sorted set's groups.
+pub fn scores(key_dir: &str) -> String {
+    within(key_dir, SCORES_NAME)
+}
+
+/// The members that have this score: a file or a directory.
+pub fn group(scores: &str, score: Score) -> String {
+    within(scores, &score.name())
 }
 
 /// The entry called `name` of a directory.
@@ -117,6 +150,11 @@ pub fn size(db: Db) -> String {
     format!("{SIZES}/{db}")
 }
 
+/// The derived size of the directory with this inode.
+pub fn count(inode: u64) -> String {
+    format!("{COUNTS}/{inode}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,7 +165,11 @@ mod tests {
         assert_eq!(part(&dir, Part::Value), "0/msg/value");
         assert_eq!(part(&dir, Part::Type), "0/msg/type");
         assert_eq!(part(&dir, Part::Expires), "0/msg/expires");
-        assert_eq!(marker(3), "3/%!");
+        assert_eq!(marker(&database(3)), "3/%!");
+        assert_eq!(elements(&dir, Type::Hash), "0/msg/fields");
+        assert_eq!(elements(&dir, Type::Zset), "0/msg/values");
+        let half = Score::new(0.5).expect("a number");
+        assert_eq!(group(&scores(&dir), half), "0/msg/scores/0.5");
         assert_eq!(expiry(29_000_000), ".dredis/expiry/29000000");
         assert_eq!(shared("string", 1), ".dredis/links/string.1");
     }

@@ -5,27 +5,22 @@
 //! threads. It knows names and parts, and deliberately nothing of caches, of commands, or of what
 //! the writer is about to do. It shares with the writer one bit a database: whether the marker
 //! says that some names lie there hashed. Files are decided by name only; a directory without
-//! `type` is not a key, and an error is never "absent".
+//! `type` is not a key, and an error is never "absent". What collections hold is read in
+//! [`super::collections`].
 
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::disk::{DirEntry, Disk, Kind, Wait};
-use crate::layout::names::{self, Entry};
+use crate::disk::{Disk, Kind, Wait};
+use crate::layout::listing::{Listing, Spans};
 use crate::layout::op::{Content, DATABASES, Db, Key, Type};
 use crate::layout::paths::Part;
-use crate::layout::{cursor, paths};
+use crate::layout::{names, paths};
 
 /// How often a load that meets a key on its way out looks again.
 const LOAD_TRIES_MAX: usize = 4;
-/// Entries of a directory that are held while they are visited.
-const BATCH_ENTRIES_MAX: usize = 1024;
-/// Steps of the bisection that finds the end of a directory.
-const MEASURE_STEPS: u32 = 8;
-/// Directory positions above this are hashes, spread over all 63 bits.
-const HASHED_POSITION_MIN: u64 = 1 << 40;
 
 /// How much of a key to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +29,7 @@ pub enum What {
     Meta,
     /// These and the length of its value.
     Len,
-    /// These and its value.
+    /// These and its value; of a collection only these.
     Value,
 }
 
@@ -45,9 +40,9 @@ pub struct Loaded {
     pub kind: Type,
     /// Its deadline: Unix time in milliseconds.
     pub expires: Option<u64>,
-    /// Its value, with [`What::Value`].
+    /// A string's value, with [`What::Value`].
     pub value: Option<Content>,
-    /// Bytes of its value; 0 with [`What::Meta`].
+    /// Bytes of a string's value; 0 with [`What::Meta`].
     pub len: u64,
 }
 
@@ -60,7 +55,7 @@ impl Markers {
     pub(super) fn find(disk: &dyn Disk) -> io::Result<Markers> {
         let markers = Markers::default();
         for db in 0..DATABASES {
-            match disk.stat(&paths::marker(db), Wait::Yes) {
+            match disk.stat(&paths::marker(&paths::database(db)), Wait::Yes) {
                 Ok(_) => markers.set(db, true),
                 Err(error) if is_absent(&error) => {}
                 Err(error) => return Err(error),
@@ -81,10 +76,9 @@ impl Markers {
 /// Reads the tree, from any number of threads at once. A clone shares everything.
 #[derive(Clone)]
 pub struct TreeReader {
-    disk: Arc<dyn Disk>,
+    pub(super) disk: Arc<dyn Disk>,
     markers: Arc<Markers>,
-    /// For each database a position near its end, for [`TreeReader::sample`]; 0 is unknown.
-    spans: Arc<[AtomicU64; DATABASES as usize]>,
+    pub(super) spans: Spans,
 }
 
 impl TreeReader {
@@ -96,7 +90,7 @@ impl TreeReader {
     }
 
     pub(super) fn with_markers(disk: Arc<dyn Disk>, markers: Arc<Markers>) -> TreeReader {
-        TreeReader { disk, markers, spans: Arc::default() }
+        TreeReader { disk, markers, spans: Spans::default() }
     }
 
     /// What the tree holds of a key; none where there is no such key. One read for a key that is
@@ -139,107 +133,24 @@ impl TreeReader {
         limit: Option<usize>,
         visit: &mut dyn FnMut(&[u8], u64) -> bool,
     ) -> io::Result<Option<u64>> {
-        let mut position = position;
-        let mut left = limit;
-        loop {
-            let want = left.unwrap_or(BATCH_ENTRIES_MAX).min(BATCH_ENTRIES_MAX);
-            let batch = self.batch(db, position, want, left.is_some_and(|left| left <= want))?;
-            for (found, next) in &batch.entries {
-                let key = match found {
-                    Found::Key(key) => Some(key.clone()),
-                    Found::Hashed(name) => self.resolve(db, name)?,
-                };
-                if key.is_some_and(|key| !visit(&key, *next)) {
-                    return Ok(Some(*next));
-                }
-            }
-            if batch.end {
-                return Ok(None);
-            }
-            position = batch.next;
-            left = left.map(|left| left.saturating_sub(batch.seen));
-            if left == Some(0) {
-                return Ok(Some(position));
-            }
-        }
+        self.listing(&paths::database(db))
+            .visit(position, limit, &mut |found| Ok(visit(found.bytes, found.next)))
     }
 
     /// Counts the names of a database: a walk over its directory. May wait for the disk.
     pub fn count(&self, db: Db) -> io::Result<u64> {
-        let mut count = 0;
-        self.disk.list(&paths::database(db), 0, &mut |entry| {
-            count += u64::from(Found::of(&entry).is_some());
-            true
-        })?;
-        Ok(count)
+        self.listing(&paths::database(db)).count(u64::MAX).map(|(count, _)| count)
     }
 
-    /// Up to `limit` names of a database that follow a place chosen by `seed`, and from the
-    /// beginning on where that is near the end; all of them where there are no more. May wait for
-    /// the disk. Names as with [`TreeReader::keys`].
+    /// Up to `limit` names of a database, a small number, that follow a place chosen by `seed`, and
+    /// from the beginning on where that is near the end; all of them where there are no more. May
+    /// wait for the disk. Names as with [`TreeReader::keys`].
     pub fn sample(&self, db: Db, seed: u64, limit: usize) -> io::Result<Vec<Key>> {
-        let span = &self.spans[usize::from(db)];
-        if span.load(Ordering::Relaxed) <= 1 || seed.is_multiple_of(16) {
-            self.measure(db)?;
-        }
-        let start = seed % span.load(Ordering::Relaxed).max(1);
-        let mut keys: Vec<Key> = Vec::new();
-        for begin in [start, 0] {
-            let mut from = Some(begin);
-            while let Some(position) = from.filter(|_| keys.len() < limit) {
-                let listed = self.keys(db, position, Some(limit), &mut |name, _| {
-                    if !keys.iter().any(|key| **key == *name) {
-                        keys.push(Key::from(name));
-                    }
-                    keys.len() < limit
-                });
-                // A file system may refuse a position that it never gave out.
-                from = if begin == 0 { listed? } else { listed.unwrap_or(None) };
-            }
-        }
-        Ok(keys)
+        self.listing(&paths::database(db)).sample(&self.spans, seed, limit)
     }
 
-    /// Finds a position near the end of a directory: all of them where positions are hashes,
-    /// elsewhere by halving, doubling and bisection of what was known. tmpfs counts down: there
-    /// the beginning has the largest one.
-    fn measure(&self, db: Db) -> io::Result<()> {
-        let span = &self.spans[usize::from(db)];
-        let mut known = span.load(Ordering::Relaxed).max(1);
-        let first = self.batch(db, 0, 3, false)?;
-        let &[one, two, _] = &first.nexts[..] else { return Ok(()) };
-        if known > HASHED_POSITION_MIN {
-            return Ok(());
-        }
-        if one > two {
-            span.store(one + 2, Ordering::Relaxed);
-            return Ok(());
-        }
-        // A file system may refuse a position that it never gave out.
-        let follows = |position| self.follows(db, position).unwrap_or(false);
-        while known > 1 && !follows(known) {
-            known /= 2;
-        }
-        while known <= HASHED_POSITION_MIN && follows(known * 2) {
-            known *= 2;
-        }
-        let mut beyond = known * 2;
-        for _ in 0..MEASURE_STEPS {
-            let middle = known.midpoint(beyond);
-            if known <= HASHED_POSITION_MIN && follows(middle) {
-                known = middle;
-            } else {
-                beyond = middle;
-            }
-        }
-        let hashed = known > HASHED_POSITION_MIN;
-        span.store(if hashed { i64::MAX as u64 } else { known }, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Whether an entry follows a position.
-    fn follows(&self, db: Db, position: u64) -> io::Result<bool> {
-        Ok(!self.disk.list(&paths::database(db), position, &mut |_| false)?)
+    fn listing<'a>(&'a self, dir: &'a str) -> Listing<'a> {
+        Listing { disk: &*self.disk, dir, kind: Kind::Dir }
     }
 
     /// Asks `ask` for the plain name's directory and, where a marker lies, for the hashed one's.
@@ -272,6 +183,9 @@ impl TreeReader {
             };
             let expires = self.expires(dir, wait)?;
             let mut loaded = Loaded { kind, expires, value: None, len: 0 };
+            if kind != Type::String {
+                return Ok(Some(loaded));
+            }
             if self.load_value(dir, what, wait, &mut loaded)?.is_continue() {
                 return Ok(Some(loaded));
             }
@@ -329,62 +243,6 @@ impl TreeReader {
             Err(error) => Err(error),
         }
     }
-
-    /// Reads `want` entries, and with `to_cursor` as many more as the cursor needs to change.
-    fn batch(&self, db: Db, position: u64, want: usize, to_cursor: bool) -> io::Result<Batch> {
-        let mut batch = Batch { next: position, ..Batch::default() };
-        let dir = paths::database(db);
-        let end = self.disk.list(&dir, position, &mut |entry| {
-            batch.seen += 1;
-            if let Some(found) = Found::of(&entry) {
-                batch.entries.push((found, entry.next));
-            }
-            batch.nexts.push(entry.next);
-            let before = std::mem::replace(&mut batch.next, entry.next);
-            batch.seen < want || to_cursor && !cursor::may_end(before, entry.next)
-        });
-        batch.end = end?;
-        Ok(batch)
-    }
-
-    /// The key of a hashed name; none where its companion is missing or another's.
-    fn resolve(&self, db: Db, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let path = paths::database_entry(db, &format!("{name}{}", names::COMPANION));
-        match self.disk.read(&path, Wait::Yes) {
-            Ok(full) => Ok(names::resolve(name.as_bytes(), &full).map(|key| key.into_owned())),
-            Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// What a part of a listing found.
-#[derive(Default)]
-struct Batch {
-    entries: Vec<(Found, u64)>,
-    nexts: Vec<u64>,
-    seen: usize,
-    next: u64,
-    end: bool,
-}
-
-/// A directory that may be a key.
-enum Found {
-    Key(Vec<u8>),
-    Hashed(String),
-}
-
-impl Found {
-    fn of(entry: &DirEntry<'_>) -> Option<Found> {
-        if entry.kind != Kind::Dir {
-            return None;
-        }
-        match names::classify(entry.name) {
-            Entry::Plain(key) => Some(Found::Key(key.into_owned())),
-            Entry::Hashed => String::from_utf8(entry.name.to_vec()).ok().map(Found::Hashed),
-            Entry::Companion | Entry::Marker | Entry::Stranger => None,
-        }
-    }
 }
 
 /// Whether the error means that nothing is there: a file in the way of a directory is a stranger.
@@ -393,7 +251,11 @@ pub(super) fn is_absent(error: &io::Error) -> bool {
 }
 
 fn damaged(dir: &str, part: Part, expected: &str, came: &[u8]) -> io::Error {
-    let path = paths::part(dir, part);
+    damage(&paths::part(dir, part), expected, came)
+}
+
+/// The error of a file that is not what it has to be.
+pub(super) fn damage(path: &str, expected: &str, came: &[u8]) -> io::Error {
     let came = match came {
         b"" => "nothing".to_owned(),
         came => names::encode_full(&came[..came.len().min(64)]),

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::support::*;
+use crate::base::bytes::Bytes;
+use crate::base::score::Score;
 use crate::disk::Wait;
 use crate::disk::sim::{SimDisk, SimSettings};
-use crate::layout::op::Type;
-use crate::layout::reader::{TreeReader, What};
+use crate::layout::op::{Content, Type};
+use crate::layout::reader::{Loaded, TreeReader, What};
 use crate::layout::writer::TreeWriter;
 
 /// What happened before the journal that is replayed, and was synced.
@@ -21,7 +23,66 @@ pub fn before() -> Batch {
         (b"replaced", made(Type::String, vec![value(b"old"), expires(Some(99))])),
         (b"patched", string(b"0123456789")),
         (&long, string(b"long name")),
+        (b"hash", made(Type::Hash, vec![field(b"a", b"1"), field(&long, b"2")])),
+        (b"set", made(Type::Set, vec![member(b"a"), member(b"b")])),
+        (b"small", zset(&[(b"a", 1.0), (b"b", 1.0), (b"c", 1.0), (b"d", 2.0)])),
+        (b"grows", of_one_score(0..38)),
+        (b"shrinks", of_one_score(0..45)),
     ])
+}
+
+/// Names whose lines have 100 bytes: 41 of them need a directory, 10 of one make it a file.
+fn wide(index: usize) -> Vec<u8> {
+    format!("{index:099}").into_bytes()
+}
+
+fn of_one_score(members: std::ops::Range<usize>) -> Wanted {
+    made(Type::Zset, members.flat_map(|index| scored(&wide(index), 7.0, None)).collect())
+}
+
+/// A journal of all types.
+pub fn collections() -> Vec<Batch> {
+    let long = [b'n'; 300];
+    let mut moved = scored(b"a", 2.0, Some(1.0));
+    moved.extend(unscored(b"d", 2.0));
+    let first = batch(vec![
+        (b"new", made(Type::Set, vec![member(b"m"), member(b"x!refused"), member(&long)])),
+        (b"gone", made(Type::Hash, vec![field(b"f", b"v")])),
+        (b"hash", change(vec![field(b"a", b"longer"), no_field(&long), field(b"b", b"")])),
+        (b"set", change(vec![no_member(b"a"), member(b"c")])),
+        (b"small", change(moved)),
+        (b"kept", zset(&[(&long, 1.0), (b"x", 1.0)])),
+    ]);
+    let second = batch(vec![
+        (b"new", change(vec![no_member(b"x!refused"), member(b"n")])),
+        (b"gone", removed()),
+        (b"hash", change(vec![field(b"a", b"s"), field(&long, b"again")])),
+        (b"set", made(Type::Zset, scored(b"a", 0.5, None))),
+        (b"small", change(unscored(b"b", 1.0))),
+    ]);
+    let third = batch(vec![
+        (b"new", removed()),
+        (b"small", change(scored(b"b", 1.0, None))),
+        (b"kept", change(unscored(&long, 1.0))),
+    ]);
+    vec![first, second, third]
+}
+
+/// A journal in which groups become directories and files again.
+pub fn groups() -> Vec<Batch> {
+    let enter = |range: std::ops::Range<usize>| {
+        change(range.flat_map(|index| scored(&wide(index), 7.0, None)).collect())
+    };
+    let leave = |range: std::ops::Range<usize>| {
+        change(range.flat_map(|index| unscored(&wide(index), 7.0)).collect())
+    };
+    vec![
+        batch(vec![(b"grows", enter(38..40)), (b"shrinks", leave(2..5))]),
+        batch(vec![(b"grows", leave(0..1)), (b"shrinks", leave(5..38))]),
+        batch(vec![(b"grows", enter(40..44)), (b"shrinks", leave(38..40))]),
+        batch(vec![(b"grows", enter(44..45)), (b"shrinks", enter(60..61))]),
+        batch(vec![(b"grows", leave(3..44)), (b"shrinks", leave(40..45))]),
+    ]
 }
 
 /// The journal.
@@ -50,8 +111,9 @@ pub fn cleared_database() -> Vec<Batch> {
     vec![(vec![0], changes)]
 }
 
-/// Applies `journal` with a stop at each call in turn, then again whole after a start.
-fn stop_everywhere(journal: &[Batch]) {
+/// Applies `journal` with a stop at each call in turn, or at some of them, then again whole after a
+/// start.
+fn stop_everywhere(journal: &[Batch], step: usize) {
     let start = || {
         let mut tree = Tree::new();
         apply(&mut tree.writer, &before()).expect("applied");
@@ -61,8 +123,8 @@ fn stop_everywhere(journal: &[Batch]) {
     for batch in journal {
         apply(&mut whole.writer, batch).expect("applied");
     }
-    let expected = whole.dump();
-    for left in 0.. {
+    let expected = meaning(&whole.dump());
+    for left in (0..).step_by(step) {
         let mut tree = start();
         tree.disk.left.store(left, Ordering::Relaxed);
         let done = journal.iter().all(|batch| apply(&mut tree.writer, batch).is_ok());
@@ -70,7 +132,7 @@ fn stop_everywhere(journal: &[Batch]) {
         for batch in journal {
             apply(&mut tree.writer, batch).expect("applied again");
         }
-        assert_eq!(tree.dump(), expected, "stopped after {left} calls");
+        assert_eq!(meaning(&tree.dump()), expected, "stopped after {left} calls");
         tree.assert_tidy();
         if done {
             return;
@@ -80,12 +142,22 @@ fn stop_everywhere(journal: &[Batch]) {
 
 #[test]
 fn a_stop_at_any_call_is_made_good() {
-    stop_everywhere(&batches());
+    stop_everywhere(&batches(), 1);
+}
+
+#[test]
+fn a_stop_at_any_call_for_collections_is_made_good() {
+    stop_everywhere(&collections(), 3);
+}
+
+#[test]
+fn a_stop_while_groups_are_converted_is_made_good() {
+    stop_everywhere(&groups(), 11);
 }
 
 #[test]
 fn a_stop_while_a_database_is_cleared_is_made_good() {
-    stop_everywhere(&cleared_database());
+    stop_everywhere(&cleared_database(), 1);
 }
 
 #[test]
@@ -183,10 +255,48 @@ fn running_out_of_descriptors_is_waited_out() {
     assert_eq!(disk.dump("0").keys().collect::<Vec<_>>(), expected);
 }
 
+/// All keys with all that can be read of them.
+type Contents = Vec<(Bytes, Loaded, Vec<(Bytes, Content)>, Vec<(Score, Bytes)>)>;
+
+fn contents(reader: &TreeReader) -> Contents {
+    let mut keys: Vec<Bytes> = Vec::new();
+    let end = reader.keys(0, 0, None, &mut |name, _| {
+        keys.push(key(name));
+        true
+    });
+    assert_eq!(end.expect("listed"), None);
+    keys.sort();
+    let read = |key: Bytes| {
+        let loaded = reader.load(0, &key, What::Value, Wait::Yes).expect("loaded")?;
+        if loaded.kind == Type::String {
+            return Some((key, loaded, Vec::new(), Vec::new()));
+        }
+        let whole = reader.whole(0, &key, loaded.kind, 1000).expect("read");
+        let mut elements = whole.elements;
+        elements.sort();
+        let mut index: Vec<(Score, Bytes)> = Vec::new();
+        if loaded.kind == Type::Zset {
+            // An index may be given up.
+            match reader.scores(0, &key).expect("listed") {
+                Some(groups) => groups.iter().for_each(|group| {
+                    let members = reader.group(0, &key, group.score).expect("read");
+                    index.extend(members.into_iter().map(|member| (group.score, member)));
+                }),
+                None => index.extend(elements.iter().map(|(member, content)| {
+                    (Score::from_content(content).expect("a score"), member.clone())
+                })),
+            }
+        }
+        index.sort();
+        Some((key, loaded, elements, index))
+    };
+    keys.into_iter().filter_map(read).collect()
+}
+
 /// Any single error but a full disk either is reported or does no harm.
 #[test]
 fn no_single_error_is_passed_over_in_silence() {
-    let run = |call: Option<u64>, errno| {
+    let run = |journal: &[Batch], call: Option<u64>, errno| {
         let disk = SimDisk::new(SimSettings::default());
         let mut writer = TreeWriter::open(Arc::new(disk.clone())).expect("a writer");
         apply(&mut writer, &before()).expect("applied");
@@ -194,23 +304,23 @@ fn no_single_error_is_passed_over_in_silence() {
             disk.fail_at(disk.calls() + call, errno);
         }
         let first = disk.calls();
-        let done = batches().iter().try_for_each(|batch| {
+        let done = journal.iter().try_for_each(|batch| {
             let applied = apply(&mut writer, batch)?;
             applied.full.map_or(Ok(()), Err)
         });
         let again = call.is_none() || done.is_err();
-        for batch in batches().iter().filter(|_| again) {
+        for batch in journal.iter().filter(|_| again) {
             apply(&mut writer, batch).expect("applied again");
         }
-        let reader = writer.reader();
-        let values = [&b"new"[..], b"gone", b"short", b"replaced", b"patched", b"kept"]
-            .map(|name| reader.load(0, name, What::Value, Wait::Yes).expect("loaded"));
-        (values, disk.calls() - first)
+        (contents(&writer.reader()), disk.calls() - first)
     };
-    let (expected, calls) = run(None, 0);
-    for errno in [libc::EIO, libc::ENOSPC] {
-        for call in 1..=calls {
-            assert_eq!(run(Some(call), errno).0, expected, "errno {errno} at call {call}");
+    for journal in [batches(), collections(), groups()] {
+        let (expected, calls) = run(&journal, None, 0);
+        for errno in [libc::EIO, libc::ENOSPC] {
+            for call in 1..=calls {
+                let found = run(&journal, Some(call), errno).0;
+                assert_eq!(found, expected, "errno {errno} at call {call}");
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the tests of the tree share: a tree on a real disk, dumps of it, and a disk with faults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use tempfile::TempDir;
 
+use crate::base::score::Score;
 use crate::disk::real::RealDisk;
 use crate::disk::{DirEntry, Disk, File, Space, Stat, Wait};
+use crate::layout::groups;
+use crate::layout::names::{self, Entry};
 use crate::layout::op::{Change, Content, Core, Db, Element, Fate, Key, KeyChange, Type};
 use crate::layout::reader::{Loaded, TreeReader, What};
 use crate::layout::writer::{Applied, TreeWriter};
@@ -48,6 +51,71 @@ pub fn patch(offset: u64, bytes: &[u8]) -> Bit {
 
 pub fn expires(deadline: Option<u64>) -> Bit {
     Bit::Expires(deadline)
+}
+
+pub fn field(name: &[u8], content: &[u8]) -> Bit {
+    Bit::Element(Element::Field(key(name)), Some(Content::from(content)))
+}
+
+pub fn no_field(name: &[u8]) -> Bit {
+    Bit::Element(Element::Field(key(name)), None)
+}
+
+pub fn member(name: &[u8]) -> Bit {
+    Bit::Element(Element::Member(key(name)), Some(Content::new()))
+}
+
+pub fn no_member(name: &[u8]) -> Bit {
+    Bit::Element(Element::Member(key(name)), None)
+}
+
+pub fn score(value: f64) -> Score {
+    Score::new(value).expect("a number")
+}
+
+/// What ZADD of a member leaves; `old` is the score that it had.
+pub fn scored(name: &[u8], new: f64, old: Option<f64>) -> Vec<Bit> {
+    let content = Content::from(score(new).name().into_bytes());
+    let mut bits = vec![Bit::Element(Element::Member(key(name)), Some(content))];
+    bits.extend(old.map(|old| Bit::Element(Element::Scored(score(old), key(name)), None)));
+    bits.push(Bit::Element(Element::Scored(score(new), key(name)), Some(Content::new())));
+    bits
+}
+
+/// What ZREM of a member leaves.
+pub fn unscored(name: &[u8], old: f64) -> Vec<Bit> {
+    vec![no_member(name), Bit::Element(Element::Scored(score(old), key(name)), None)]
+}
+
+/// A sorted set made anew.
+pub fn zset(members: &[(&[u8], f64)]) -> Wanted {
+    made(Type::Zset, members.iter().flat_map(|(name, of)| scored(name, *of, None)).collect())
+}
+
+/// A dump in which score groups are what they mean: lines in order, be they of a file or of a
+/// directory.
+pub fn meaning(dump: &Dump) -> Dump {
+    let mut groups: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
+    let mut rest = Dump::new();
+    for (path, content) in dump {
+        let Some((set, group)) = path.split_once("/scores/").filter(|(_, group)| !group.is_empty())
+        else {
+            rest.insert(path.clone(), content.clone());
+            continue;
+        };
+        let (group, name) = group.split_once('/').unwrap_or((group, ""));
+        let lines = groups.entry(format!("{set}/scores/{group}")).or_default();
+        match names::classify(name.as_bytes()) {
+            Entry::Stranger => lines.extend(groups::lines(content).map(<[u8]>::to_vec)),
+            Entry::Plain(_) | Entry::Hashed => _ = lines.insert(name.as_bytes().to_vec()),
+            Entry::Companion | Entry::Marker => {}
+        }
+    }
+    for (path, lines) in groups {
+        let lines: Vec<Vec<u8>> = lines.into_iter().collect();
+        rest.insert(path, lines.join(&b'\n'));
+    }
+    rest
 }
 
 fn wanted(fate: Fate, bits: Vec<Bit>) -> Wanted {
@@ -190,13 +258,15 @@ fn walk(root: &Path, dir: &Path, dump: &mut Dump) {
 }
 
 /// A real disk that stops, is full or refuses links when it is told to, and always refuses
-/// directories whose name ends in `!refused` (EOVERFLOW, as btrfs).
+/// names that end in `!refused` (EOVERFLOW, as btrfs).
 pub struct Faulty {
     real: RealDisk,
     /// Changing calls until every one of them fails.
     pub left: AtomicI64,
     /// Changing calls so far.
     pub calls: AtomicI64,
+    /// Syncs so far.
+    pub syncs: AtomicI64,
     /// No room for new files and directories.
     pub full: AtomicBool,
     /// No file gets a second name.
@@ -209,6 +279,7 @@ impl Faulty {
             real: RealDisk::open(root).expect("a real disk"),
             left: AtomicI64::new(i64::MAX),
             calls: AtomicI64::new(0),
+            syncs: AtomicI64::new(0),
             full: AtomicBool::new(false),
             links_refused: AtomicBool::new(false),
         }
@@ -230,6 +301,13 @@ impl Faulty {
     }
 }
 
+fn accept(path: &str) -> io::Result<()> {
+    match path.ends_with("!refused") {
+        true => Err(io::Error::from_raw_os_error(libc::EOVERFLOW)),
+        false => Ok(()),
+    }
+}
+
 impl Disk for Faulty {
     fn read(&self, path: &str, wait: Wait) -> io::Result<Vec<u8>> {
         self.real.read(path, wait)
@@ -246,6 +324,7 @@ impl Disk for Faulty {
         self.real.list(dir, position, visit)
     }
     fn create(&self, path: &str, content: &[u8]) -> io::Result<()> {
+        accept(path)?;
         self.grow()?.create(path, content)
     }
     fn create_shared(&self, path: &str, content: &[u8]) -> io::Result<()> {
@@ -261,15 +340,14 @@ impl Disk for Faulty {
         self.grow()?.create_zeroed(path, len)
     }
     fn create_dir(&self, path: &str) -> io::Result<()> {
-        if path.ends_with("!refused") {
-            return Err(io::Error::from_raw_os_error(libc::EOVERFLOW));
-        }
+        accept(path)?;
         self.grow()?.create_dir(path)
     }
     fn link(&self, from: &str, to: &str) -> io::Result<()> {
         if self.links_refused.load(Ordering::Relaxed) {
             return Err(io::Error::from_raw_os_error(libc::EMLINK));
         }
+        accept(to)?;
         self.change()?.link(from, to)
     }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -288,12 +366,15 @@ impl Disk for Faulty {
         self.real.open(path)
     }
     fn sync_file(&self, path: &str) -> io::Result<()> {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
         self.change()?.sync_file(path)
     }
     fn sync_dir(&self, path: &str) -> io::Result<()> {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
         self.change()?.sync_dir(path)
     }
     fn sync_all(&self) -> io::Result<()> {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
         self.change()?.sync_all()
     }
     fn space(&self) -> io::Result<Space> {
