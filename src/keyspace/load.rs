@@ -204,7 +204,7 @@ fn names_upto(
         names.len() < limit
     })?;
     let all_names = all.is_none() && names.len() < limit;
-    let count = if all_names { None } else { reader.trusted_count(db, key, kind)? };
+    let count = if all_names { None } else { reader.trusted_elements(db, key, kind)? };
     Ok(Listing { names, complete: all_names && kind == Type::Set, all_names, count })
 }
 

@@ -328,7 +328,7 @@ impl WriterWorker {
                 }
                 let reader = self.writer.reader();
                 for (db, key, kind, count) in elements {
-                    if let Err(error) = reader.record_count(db, &key, kind, count) {
+                    if let Err(error) = reader.record_elements(db, &key, kind, count) {
                         log::debug!("the size of a {} was not recorded: {error}", kind.name());
                     }
                 }

@@ -15,13 +15,13 @@ pub mod groups;
 pub mod hints;
 mod links;
 mod listing;
+mod moves;
 pub mod names;
 pub mod op;
 pub mod paths;
 pub mod reader;
 mod regroup;
 pub mod sizes;
-pub mod stub;
 mod trash;
 pub mod writer;
 
