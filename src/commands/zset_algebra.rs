@@ -10,7 +10,7 @@ use super::{integer, is, quoting};
 use crate::base::bytes::Bytes;
 use crate::base::number::{parse_f64, parse_i64};
 use crate::base::score::Score;
-use crate::command::table::{DENYOOM, Flags, NO_KEY, READ, WRITE, row};
+use crate::command::table::{COUNTED, COUNTED_FROM_2, DENYOOM, Flags, MOVABLE, READ, WRITE, row};
 use crate::command::{
     Args, Command, Cx, Done, Keyspace, Result, SYNTAX, SlotId, Use, WRONG_TYPE, Want, fail,
 };
@@ -19,14 +19,13 @@ use crate::value::Value;
 use hashbrown::HashMap;
 use std::cmp::Ordering;
 
-use NO_KEY as NUMKEYS;
-use NO_KEY as INTO_NUMKEYS;
 /// Redis' answers to options that are no numbers.
 const WEIGHT: &str = "ERR weight value is not a float";
 const LIMIT: &str = "ERR LIMIT can't be negative";
 
 const GROUP: &str = "sorted-set";
-const STORE: Flags = WRITE.and(DENYOOM);
+const LOOK: Flags = READ.and(MOVABLE);
+const STORE: Flags = WRITE.and(DENYOOM).and(MOVABLE);
 const COMBINE: &str = "numkeys key [key ...] [WEIGHTS weight [weight ...]] \
                        [AGGREGATE SUM | MIN | MAX] [WITHSCORES]";
 const COMBINE_STORE: &str = "destination numkeys key [key ...] \
@@ -39,25 +38,25 @@ const INTO: &[&str] = &["OW update", "RO access"];
 /// The rows.
 #[rustfmt::skip] // A row is a line, and its documentation the next.
 pub const COMMANDS: &[Command] = &[
-    row("zdiff", -3, NUMKEYS, READ, zdiff, ZDIFF)
+    row("zdiff", -3, COUNTED, LOOK, zdiff, ZDIFF)
         .doc(GROUP, "6.2.0", "Replies with the members of a sorted set that others do not have.")
         .access(&["RO access"]),
-    row("zdiffstore", -4, INTO_NUMKEYS, STORE, zdiffstore, ZDIFFSTORE)
+    row("zdiffstore", -4, COUNTED_FROM_2, STORE, zdiffstore, ZDIFFSTORE)
         .doc(GROUP, "6.2.0", "Stores the members of a sorted set that others do not have.")
         .access(INTO),
-    row("zinter", -3, NUMKEYS, READ, zinter, COMBINE)
+    row("zinter", -3, COUNTED, LOOK, zinter, COMBINE)
         .doc(GROUP, "6.2.0", "Replies with the members that all of several sorted sets have.")
         .access(&["RO access"]),
-    row("zintercard", -3, NUMKEYS, READ, zintercard, ZINTERCARD)
+    row("zintercard", -3, COUNTED, LOOK, zintercard, ZINTERCARD)
         .doc(GROUP, "7.0.0", "Counts the members that all of several sorted sets have.")
         .access(&["RO access"]),
-    row("zinterstore", -4, INTO_NUMKEYS, STORE, zinterstore, COMBINE_STORE)
+    row("zinterstore", -4, COUNTED_FROM_2, STORE, zinterstore, COMBINE_STORE)
         .doc(GROUP, "2.0.0", "Stores the members that all of several sorted sets have.")
         .access(INTO),
-    row("zunion", -3, NUMKEYS, READ, zunion, COMBINE)
+    row("zunion", -3, COUNTED, LOOK, zunion, COMBINE)
         .doc(GROUP, "6.2.0", "Replies with the members that any of several sorted sets has.")
         .access(&["RO access"]),
-    row("zunionstore", -4, INTO_NUMKEYS, STORE, zunionstore, COMBINE_STORE)
+    row("zunionstore", -4, COUNTED_FROM_2, STORE, zunionstore, COMBINE_STORE)
         .doc(GROUP, "2.0.0", "Stores the members that any of several sorted sets has.")
         .access(INTO),
 ];

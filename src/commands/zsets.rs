@@ -8,7 +8,7 @@ use super::ordered::{Ordered, Shape, reply_bytes, reply_members};
 use super::{is, quoting};
 use crate::base::number::{parse_f64, parse_i64};
 use crate::base::score::Score;
-use crate::command::table::{DENYOOM, FAST, Flags, KEY1, NO_KEY as NUMKEYS, READ, WRITE, row};
+use crate::command::table::{COUNTED, DENYOOM, FAST, Flags, KEY1, MOVABLE, READ, WRITE, row};
 use crate::command::{
     Args, Command, Cx, Done, Keyspace, NOT_A_FLOAT, Result, SYNTAX, SlotId, Use, Want, fail,
 };
@@ -44,7 +44,7 @@ pub const COMMANDS: &[Command] = &[
     row("zincrby", 4, KEY1, GROW_FAST, zincrby, "key increment member")
         .doc(GROUP, "1.2.0", "Adds a number to the score of a member.")
         .access(&["RW access update"]),
-    row("zmpop", -4, NUMKEYS, WRITE, zmpop, ZMPOP)
+    row("zmpop", -4, COUNTED, WRITE.and(MOVABLE), zmpop, ZMPOP)
         .doc(GROUP, "7.0.0", "Removes members of an end of the first sorted set that is there.")
         .access(&["RW access delete"]),
     row("zmscore", -3, KEY1, READ_FAST, zmscore, MEMBERS)
