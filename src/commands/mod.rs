@@ -17,15 +17,22 @@ pub mod info;
 pub mod introspection;
 pub mod keys;
 mod lcs;
+mod ordered;
 pub mod scan;
 pub mod server;
 mod set_options;
 pub mod strings;
 pub mod tree;
+pub mod zset_algebra;
+pub mod zset_ranges;
+pub mod zsets;
 
 /// The rows of all families. A static: a row has one address, by which it is told from others.
 static FAMILIES: &[&[Command]] = &[
     strings::COMMANDS,
+    zsets::COMMANDS,
+    zset_ranges::COMMANDS,
+    zset_algebra::COMMANDS,
     keys::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,

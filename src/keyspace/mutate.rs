@@ -6,7 +6,10 @@ use super::{Error, Keyspace, SlotId, Stop, expiry, name_hash};
 use crate::base::bytes::Bytes;
 use crate::base::score::Score;
 use crate::layout::op::{Content, DATABASES, Db, Element, Key, Op, Type};
-use crate::value::{Count, Form, HashValue, SetValue, Value, ZsetValue, element, score_content};
+use crate::value::{
+    Count, Form, HashValue, Order, SetValue, Value, ZsetValue, element, score_content,
+};
+use std::ops::Range;
 
 /// A value of more elements than this is freed on a helper thread.
 const FREED_AT_ONCE_MAX: usize = 10_000;
@@ -198,6 +201,34 @@ impl Keyspace {
             Some(Value::Zset(zset)) => zset.remove(&member),
             _ => unreachable!("the key was opened as a sorted set"),
         })
+    }
+
+    /// Removes the members of these ranks of a sorted set, as far as there are such, and answers
+    /// how many went. It was opened with [`Want::Whole`](super::Want).
+    pub fn zset_remove_ranks(&mut self, id: SlotId, ranks: Range<usize>) -> usize {
+        let Some(Value::Zset(zset)) = self.value(id) else { return 0 };
+        let len = zset.order().map_or(0, Order::len);
+        let end = ranks.end.min(len);
+        let ranks = ranks.start.min(end)..end;
+        let count = ranks.len();
+        if count == 0 {
+            return 0;
+        }
+        if count == len {
+            self.remove(id); // One op instead of two for each.
+            return count;
+        }
+        let removed = self.change(id, |slot| match &mut slot.value {
+            Some(Value::Zset(zset)) => zset.remove_range(ranks),
+            _ => unreachable!("the key was opened as a sorted set"),
+        });
+        let key = self.slot_key(id);
+        for (score, member) in removed {
+            self.ops.push(Op::Absent(id.db, key.clone(), Element::Member(member.clone())));
+            self.ops.push(Op::Absent(id.db, key.clone(), Element::Scored(score, member)));
+        }
+        self.note_count(id, -(count as i64));
+        count
     }
 
     /// Notes for a count under way that an element came or went.

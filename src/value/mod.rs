@@ -13,6 +13,7 @@ pub mod string;
 pub mod zset;
 
 use crate::base::bytes::Bytes;
+use crate::base::number::Digits;
 use crate::base::score::Score;
 use crate::layout::op::{Content, Element, Type};
 pub use elements::{Count, Elements, Lookup};
@@ -196,8 +197,15 @@ pub fn element(kind: Type, name: Bytes) -> Element {
     }
 }
 
+/// Whole numbers below this are written as integers.
+const WHOLE_MAX: f64 = (1u64 << 53) as f64;
+
 /// What the file of a member with this score holds.
 pub fn score_content(score: Score) -> Content {
+    let value = score.get();
+    if value.trunc() == value && value.abs() < WHOLE_MAX {
+        return Content::from(Digits::new(value as i64).as_bytes()); // The same without a String.
+    }
     Content::from(score.name().into_bytes())
 }
 
