@@ -171,7 +171,9 @@ impl Engine {
         let was_written = self.keys.backlog.is_written();
         self.keys.backlog.synced(durable);
         let small = self.pipeline.committing_batches <= HOLD_BATCHES_MAX;
-        let idle = was_written && small && !self.pipeline.full;
+        // Moves take several syncs: nobody is to wait for those.
+        let moves = self.keys.backlog.has_moves();
+        let idle = was_written && small && !moves && !self.pipeline.full;
         if idle && self.fsync() == Fsync::Always && !self.keys.backlog.is_written() {
             self.pipeline.hold_until_us = Some(self.pipeline.now_us + HOLD_US);
         } else {
