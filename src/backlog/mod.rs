@@ -429,7 +429,7 @@ mod tests {
 
     #[test]
     fn a_key_queued_before_a_flush_does_not_hide_an_older_one() {
-        let [a, b, c] = ["a", "b", "c"].map(|key| make(key));
+        let [a, b, c] = ["a", "b", "c"].map(make);
         let flush = Op::AbsentDb(0);
         let mut backlog = durable(&[&[make("a")], &[make("b")], &[flush], &[c], &[b], &[a]]);
         let mut applied = Vec::new();

@@ -6,9 +6,10 @@
 //! ```
 //!
 //! Example: `ann\nbob\n` in `scores/1.5`. A group of more members than fit is a directory of that
-//! name with an empty file a member; it becomes a file again below [`DIR_BYTES_MIN`] bytes of lines.
-//! The full name of a hashed line is in the companion of the same name in `values/`. What is not a
-//! whole line of a canonical name is what a power cut left of one: it says nothing. Pure functions.
+//! name with an empty file a member; it becomes a file again below [`DIR_BYTES_MIN`] bytes of
+//! lines. The full name of a hashed line is in the companion of the same name in `values/`. What is
+//! not a whole line of a canonical name is what a power cut left of one: it says nothing. Pure
+//! functions.
 
 use crate::layout::names::{self, Entry};
 

@@ -1,16 +1,17 @@
 //! The tree writer's part for score groups: lines come and go, files become directories and back.
 //!
 //! A group that is new has nothing to lose: it is made like any file. A line more is appended in
-//! place: a cut leaves the old lines and perhaps a part of the new one, which is no line ([`groups`])
-//! and which replay, bringing the same line again, writes anew. A line less makes a new file of old
-//! ones that no replay could bring back, so it is synced before it replaces the old: all those of
-//! one call of [`super::writer::TreeWriter::apply`] together, by [`Regroup::settle`]. A conversion
-//! is built beside the group, synced and exchanged for it: at any moment one of the two is there.
-//! Where a file system cannot exchange, nothing is converted; both forms are read at any size.
+//! place: a cut leaves the old lines and perhaps a part of the new one, which is no line
+//! ([`groups`]) and which replay, bringing the same line again, writes anew. A line less makes a
+//! new file of old ones that no replay could bring back, so it is synced before it replaces the
+//! old: all those of one call of [`super::writer::TreeWriter::apply`] together, by
+//! [`Regroup::settle`]. A conversion is built beside the group, synced and exchanged for it: at any
+//! moment one of the two is there. Where a file system cannot exchange, nothing is converted; both
+//! forms are read at any size.
 //!
 //! `scores/` is an index of `values/`, and a missing one stays missing: a part of it would be
-//! believed to be all of it. It is made with its key or by [`super::index`], whole. Where the file
-//! system refuses the name of a group, the index is given up.
+//! believed to be all of it. It is made with its key, or whole. Where the file system refuses the
+//! name of a group, the index is given up.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -202,7 +203,7 @@ impl Regroup {
         if new.is_empty() {
             return files.remove(path).map(|_| ());
         }
-        if new.len() > FILE_BYTES_MAX && self.to_dir(files, scores, path, &new)? {
+        if new.len() > FILE_BYTES_MAX && self.become_dir(files, scores, path, &new)? {
             return Ok(());
         }
         if kept == old.len() {
@@ -298,7 +299,7 @@ impl Regroup {
         }
         if bytes < DIR_BYTES_MIN && next.is_none() {
             lines.sort_unstable();
-            return self.to_file(files, path, &lines);
+            return self.become_file(files, path, &lines);
         }
         if self.spare.len() >= SPARE_GROUPS_MAX {
             self.spare.clear();
@@ -308,7 +309,7 @@ impl Regroup {
     }
 
     /// Makes a file a directory with these lines. Answers false where that cannot be.
-    fn to_dir(
+    fn become_dir(
         &mut self,
         files: &mut Files,
         scores: &Scores,
@@ -331,7 +332,7 @@ impl Regroup {
     }
 
     /// Makes a directory a file with these lines, where that can be.
-    fn to_file(&mut self, files: &mut Files, path: &str, lines: &[String]) -> io::Result<()> {
+    fn become_file(&mut self, files: &mut Files, path: &str, lines: &[String]) -> io::Result<()> {
         if self.no_exchange || has_strangers(files, path)? {
             return Ok(());
         }

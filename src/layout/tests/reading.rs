@@ -23,7 +23,7 @@ fn a_tree_made_by_hand_is_a_database() {
     let loaded = tree.load(b"k").expect("there");
     assert_eq!(loaded.expires, Some(12));
     assert_eq!(loaded.len, 2);
-    assert_eq!(loaded.value.as_deref().map(|v| &v[..]), Some(&b"v\n"[..]));
+    assert_eq!(loaded.value.as_deref(), Some(&b"v\n"[..]));
     let len = tree.reader.load(0, b"k", What::Len, Wait::Yes).expect("loaded").expect("there");
     assert_eq!((len.len, len.value), (2, None));
     let meta = tree.reader.load(0, b"k", What::Meta, Wait::Yes).expect("loaded").expect("there");
