@@ -10,9 +10,11 @@ use hashbrown::HashTable;
 use std::sync::OnceLock;
 
 pub mod clients;
+mod collections;
 pub mod config;
 pub mod connection;
 pub mod expire;
+pub mod hashes;
 pub mod info;
 pub mod introspection;
 pub mod keys;
@@ -21,6 +23,7 @@ mod ordered;
 pub mod scan;
 pub mod server;
 mod set_options;
+pub mod sets;
 pub mod strings;
 pub mod tree;
 pub mod zset_algebra;
@@ -30,6 +33,8 @@ pub mod zsets;
 /// The rows of all families. A static: a row has one address, by which it is told from others.
 static FAMILIES: &[&[Command]] = &[
     strings::COMMANDS,
+    hashes::COMMANDS,
+    sets::COMMANDS,
     zsets::COMMANDS,
     zset_ranges::COMMANDS,
     zset_algebra::COMMANDS,

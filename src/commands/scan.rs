@@ -49,13 +49,31 @@ fn keys(cx: &mut Cx<'_, '_>) -> Result {
 }
 
 /// The options of SCAN.
-struct Options<'a> {
+pub(super) struct Options<'a> {
     pattern: Option<&'a [u8]>,
     count: usize,
     kind: Option<&'a [u8]>,
 }
 
 impl<'a> Options<'a> {
+    /// The options of SSCAN and its like, which know no TYPE.
+    pub(super) fn parse_for_elements(args: impl Iterator<Item = &'a [u8]>) -> Result<Options<'a>> {
+        let options = Options::parse(args)?;
+        if options.kind.is_some() { fail(SYNTAX) } else { Ok(options) }
+    }
+
+    /// How many names a step is to look at.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Whether a name fits the pattern.
+    pub(super) fn admits(&self, name: &[u8]) -> bool {
+        // As in Redis, this pattern alone matches the empty name too.
+        let pattern = self.pattern.filter(|pattern| *pattern != b"*");
+        pattern.is_none_or(|pattern| matches(pattern, name, Case::Sensitive))
+    }
+
     fn parse(mut args: impl Iterator<Item = &'a [u8]>) -> Result<Options<'a>> {
         let mut options = Options { pattern: None, count: COUNT, kind: None };
         while let Some(option) = args.next() {
@@ -77,10 +95,7 @@ impl<'a> Options<'a> {
     }
 
     fn admit(&self, name: &[u8], kind: Type) -> bool {
-        // As in Redis, this pattern alone matches the empty name too.
-        let pattern = self.pattern.filter(|pattern| *pattern != b"*");
-        pattern.is_none_or(|pattern| matches(pattern, name, Case::Sensitive))
-            && self.kind.is_none_or(|word| is(word, kind.name()))
+        self.admits(name) && self.kind.is_none_or(|word| is(word, kind.name()))
     }
 }
 
@@ -93,17 +108,13 @@ fn scan(cx: &mut Cx<'_, '_>) -> Result {
     let cursor = parse_cursor(args.get(1))?;
     let options = Options::parse(args.skip(2).iter())?;
     cx.keys.wait_for_moves_of(cx.db)?;
-    let (db, first) = (cx.db, if cursor == 0 { u64::MAX } else { cx.server.replayed });
-    let need = |keys: &Keyspace| {
-        let upto = first.min(keys.backlog.issued());
-        (keys.backlog.applied_seq() < upto).then_some(Need::Applied(upto))
-    };
+    let db = cx.db;
     let step = Need::Step { db, position: position_from_cursor(cursor), count: options.count };
     let (names, next) = match cx.grant.take() {
         Some(Grant::Step { names, next }) => (names, next),
         Some(Grant::Failed(error)) => return Err(Stop::Error(error)),
         Some(_) => return Err(Stop::Park(step)),
-        None => return Err(Stop::Park(need(cx.keys).unwrap_or(step))),
+        None => return Err(Stop::Park(first_need(cx, cursor).unwrap_or(step))),
     };
 
     cx.keys.show_all();
@@ -123,8 +134,16 @@ fn scan(cx: &mut Cx<'_, '_>) -> Result {
     Ok(Done)
 }
 
+/// What a step from this cursor waits for first: the tree has what was there when the scan began,
+/// and always what recovery replayed.
+pub(super) fn first_need(cx: &Cx<'_, '_>, cursor: u64) -> Option<Need> {
+    let first = if cursor == 0 { u64::MAX } else { cx.server.replayed };
+    let upto = first.min(cx.keys.backlog.issued());
+    (cx.keys.backlog.applied_seq() < upto).then_some(Need::Applied(upto))
+}
+
 /// A cursor as `strtoul` reads it: the sign is taken, the empty text is 0.
-fn parse_cursor(text: &[u8]) -> Result<u64> {
+pub(super) fn parse_cursor(text: &[u8]) -> Result<u64> {
     const INVALID: &str = "ERR invalid cursor";
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),

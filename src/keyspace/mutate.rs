@@ -53,6 +53,14 @@ impl Keyspace {
         }
     }
 
+    /// The collection at a key, if it is of this type, as [`Keyspace::hash`].
+    pub fn collection(&self, id: SlotId, kind: Type) -> Result<Option<&Value>, Stop> {
+        match self.value(id) {
+            Some(value) if value.kind() != kind => Err(wrong_type()),
+            value => Ok(value),
+        }
+    }
+
     /// The value at a key, whatever its type.
     pub fn value(&self, id: SlotId) -> Option<&Value> {
         self.slot(id).and_then(|slot| slot.value.as_ref())

@@ -169,6 +169,41 @@ impl Value {
         Ok(())
     }
 
+    /// Whether an element of this name is there; it must be known.
+    pub fn has(&self, name: &[u8]) -> bool {
+        match self {
+            Value::String(_) => false,
+            Value::Hash(hash) => hash.get(name).is_some(),
+            Value::Set(set) => set.contains(name),
+            Value::Zset(zset) => zset.score(name).is_some(),
+        }
+    }
+
+    /// Visits all elements with the content of their files; all of them must be known.
+    pub fn each(&self, visit: &mut dyn FnMut(&Bytes, &[u8])) {
+        match self {
+            Value::String(_) => {}
+            Value::Hash(hash) => {
+                hash.elements().iter().for_each(|(name, value)| visit(name, value))
+            }
+            Value::Set(set) => set.elements().iter().for_each(|(name, ())| visit(name, b"")),
+            Value::Zset(zset) => {
+                let members = zset.elements().iter();
+                members.for_each(|(name, score)| visit(name, score.name().as_bytes()));
+            }
+        }
+    }
+
+    /// One of the elements, all of which must be known, chosen by a random number.
+    pub fn at_random(&self, seed: u64) -> Option<Bytes> {
+        match self {
+            Value::String(_) => None,
+            Value::Hash(hash) => hash.elements().at_random(seed).map(|(name, _)| name.clone()),
+            Value::Set(set) => set.elements().at_random(seed).map(|(name, ())| name.clone()),
+            Value::Zset(zset) => zset.elements().at_random(seed).map(|(name, _)| name.clone()),
+        }
+    }
+
     /// All elements that memory knows to be there, with the content of their files.
     pub fn contents(&self) -> Vec<(Bytes, Content)> {
         match self {
