@@ -27,6 +27,7 @@ pub mod sets;
 pub mod strings;
 pub mod tree;
 pub mod zset_algebra;
+pub mod zset_members;
 pub mod zset_ranges;
 pub mod zsets;
 
@@ -34,6 +35,7 @@ pub mod zsets;
 static FAMILIES: &[&[Command]] = &[
     strings::COMMANDS,
     hashes::COMMANDS,
+    zset_members::COMMANDS,
     sets::COMMANDS,
     zsets::COMMANDS,
     zset_ranges::COMMANDS,
