@@ -211,6 +211,9 @@ fn hincrbyfloat(cx: &mut Cx<'_, '_>) -> Result {
     let Some(by) = LongDouble::parse(cx.args.get(3)) else {
         return fail("ERR value is not a valid float");
     };
+    if !by.is_finite() {
+        return fail("ERR value is NaN or Infinity");
+    }
     let (slot, before) = field_to_change(cx)?;
     let before = before.as_ref().map_or(&b"0"[..], |value| value);
     let Some(before) = LongDouble::parse(before) else {

@@ -273,7 +273,7 @@ fn object_idletime(cx: &mut Cx<'_, '_>) -> Result {
 fn object_refcount(cx: &mut Cx<'_, '_>) -> Result {
     if let Some(slot) = object(cx, Want::Value)? {
         let is_int = cx.keys.encoding(slot) == "int";
-        let content = cx.keys.string(slot)?.filter(|_| is_int);
+        let content = if is_int { cx.keys.string(slot)? } else { None };
         let number = content.and_then(|content| integer(content).ok());
         let shared = number.is_some_and(|number| (0..SHARED_END).contains(&number));
         cx.reply.int(if shared { SHARED } else { 1 });

@@ -4,7 +4,7 @@ use super::collections::{
     Picks, admit_picks, parse_picks, pick, reply_all, reply_count, reply_step,
 };
 use super::{integer, is};
-use crate::command::table::{COUNTED, DENYOOM, FAST, KEY1, KEYS, KEYS2, READ, WRITE, row};
+use crate::command::table::{COUNTED, DENYOOM, FAST, KEY1, KEYS, KEYS2, MOVABLE, READ, WRITE, row};
 use crate::command::{Command, Cx, Done, Result, SYNTAX, SlotId, Use, Want, fail};
 use crate::keyspace::Listed;
 use crate::layout::op::Type;
@@ -31,12 +31,12 @@ pub const COMMANDS: &[Command] = &[
         .doc("set", "1.0.0", "Replies with what all sets have.")
         .access(&["RO access"])
         .tips(&["nondeterministic_output_order"]),
-    row("sintercard", -3, COUNTED, READ, sintercard, "numkeys key [key ...] [LIMIT limit]")
+    row("sintercard", -3, COUNTED, READ.and(MOVABLE), sintercard, "numkeys key [key ...] [LIMIT limit]")
         .doc("set", "7.0.0", "Replies with the number of members that all sets have.")
         .access(&["RO access"]),
     row("sinterstore", -3, KEYS, WRITE.and(DENYOOM), sinterstore, "destination key [key ...]")
         .doc("set", "1.0.0", "Stores what all sets have.")
-        .access(&["RW access update", "RO access"]),
+        .access(&["RW update", "RO access"]),
     row("sismember", 3, KEY1, READ.and(FAST), sismember, "key member")
         .doc("set", "1.0.0", "Replies whether a set has a member.")
         .access(&["RO"]),
@@ -46,7 +46,7 @@ pub const COMMANDS: &[Command] = &[
         .tips(&["nondeterministic_output_order"]),
     row("smismember", -3, KEY1, READ.and(FAST), smismember, "key member [member ...]")
         .doc("set", "6.2.0", "Replies for each member whether a set has it.")
-        .access(&["RO"]),
+        .access(&["RO access"]),
     row("smove", 4, KEYS2, WRITE.and(FAST), smove, "source destination member")
         .doc("set", "1.0.0", "Moves a member from one set to another.")
         .access(&["RW access delete", "RW insert"]),
