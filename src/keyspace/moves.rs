@@ -14,7 +14,9 @@ pub const MOVED_MIN: usize = 1_000;
 impl Keyspace {
     /// Whether a key that is opened for RENAME is renamed by a move.
     pub fn is_moved(&self, id: SlotId) -> bool {
-        self.value(id).is_some_and(|value| !Want::Few.is_met_by(value) || !value.is_complete())
+        self.value(id).is_some_and(|value| {
+            !Want::Few(self.moved_min).is_met_by(value) || !value.is_complete()
+        })
     }
 
     /// Makes `to` what `from` is, and removes `from`, by a move of its directory.
