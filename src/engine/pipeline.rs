@@ -434,6 +434,8 @@ impl Engine {
     pub(super) fn wake(&mut self) {
         use crate::keyspace::Grant;
         let applied = self.keys.backlog.applied_seq();
+        let done = self.waiting.moved.extract_if(.., |(seq, _)| *seq <= applied);
+        self.runnable.extend(done.map(|(_, id)| id));
         let done = self.waiting.applied.extract_if(.., |(seq, _)| *seq <= applied);
         let mut granted: Vec<_> = done.map(|(_, id)| id).collect();
         let checkpoint = self.server.checkpoint;

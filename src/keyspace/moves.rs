@@ -76,13 +76,13 @@ impl Keyspace {
     /// Stops who would have to ask the tree for a key that a move under way touches.
     pub(super) fn wait_for_moves(&self, db: Db, key: &[u8]) -> Result<(), Stop> {
         let moving = self.moving.iter().rev().find(|(_, places)| places.touches(db, key));
-        moving.map_or(Ok(()), |(seq, _)| Err(Stop::Park(Need::Applied(*seq))))
+        moving.map_or(Ok(()), |(seq, _)| Err(Stop::Park(Need::Moved(*seq))))
     }
 
     /// Stops who would have to list a database that a move under way touches.
     pub fn wait_for_moves_of(&self, db: Db) -> Result<(), Stop> {
         let moving = self.moving.iter().rev().find(|(_, places)| places.touches_db(db));
-        moving.map_or(Ok(()), |(seq, _)| Err(Stop::Park(Need::Applied(*seq))))
+        moving.map_or(Ok(()), |(seq, _)| Err(Stop::Park(Need::Moved(*seq))))
     }
 
     /// The tree has the moves of batches up to this one.
