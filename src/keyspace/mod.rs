@@ -388,6 +388,9 @@ impl Keyspace {
         if let Move::Key(_, (db, key)) = places {
             self.filter.add(name_hash(*db, key));
         }
+        // What a start finds in the databases is not what will be there.
+        self.walk_wanted = true;
+        self.members.set_complete(false);
         self.moving.push((seq, places.clone()));
     }
 
@@ -482,6 +485,9 @@ impl Keyspace {
     /// Says whether the filter has the names of the tree, as a walk found them.
     pub fn set_filter_complete(&mut self, complete: bool) {
         self.filter.set_complete(complete && !self.walk_wanted);
+        if !complete {
+            self.members.set_complete(false); // No walk looks for those.
+        }
     }
 
     /// Whether the filter has the names of the tree.
