@@ -280,8 +280,13 @@ impl Run<'_> {
         match since {
             Some(n) => self.tell(n, always),
             None => {
-                let (key, reply) = (show(&look.key), show(reply));
-                self.progress.wrong = Some(format!("{} {key} replied {reply}", look.command));
+                let (key, command) = (show(&look.key), look.command);
+                let told =
+                    |value: Option<&Value>| value.map_or("nothing".into(), state::tell_value);
+                let shown = shown.map_or_else(|error| error, |shown| told(shown.as_ref()));
+                let is = told(model.value(&look.key, look.from, now_ms));
+                self.progress.wrong =
+                    Some(format!("{command} {key} showed {shown}, and there was {is}"));
             }
         }
     }
