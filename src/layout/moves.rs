@@ -106,19 +106,28 @@ impl TreeWriter {
         if !self.files.is(stash, Kind::Dir)? {
             return Ok(());
         }
-        let folder = paths::database(db);
         let name = names::encode(key);
-        self.files.put_companion(&folder, &name)?;
+        self.put_companion(db, &name)?;
         match self.put_back(stash, &paths::key_dir(db, &name)) {
             Err(error) if !name.is_hashed() && self.files.is_refusal(&error)? => {
                 let mut dir = NameDir::of_keys(db, self.markers.get(db));
                 self.files.mark(&mut dir)?;
                 self.markers.set(db, true);
                 let name = name.hashed();
-                self.files.put_companion(&folder, &name)?;
+                self.put_companion(db, &name)?;
                 self.put_back(stash, &paths::key_dir(db, &name))
             }
             done => done,
+        }
+    }
+
+    /// Writes the full name of a key and syncs it: once its directory is there, nobody does it again.
+    fn put_companion(&mut self, db: Db, name: &Name) -> io::Result<()> {
+        let folder = paths::database(db);
+        self.files.put_companion(&folder, name)?;
+        match name.is_hashed() {
+            true => self.files.disk.sync_file(&paths::companion(&folder, name.as_str())),
+            false => Ok(()),
         }
     }
 
