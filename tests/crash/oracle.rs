@@ -171,8 +171,15 @@ impl Case {
             let again = disk.kill();
             self.start(&again, bounds)?.settle();
             let after = state::databases(again.dump(""));
-            if before != after {
-                return Err("a second start changes the tree".into());
+            // Where databases were swapped, expired keys are found late.
+            let swapped = self.script.expires() && self.script.has("SWAPDB");
+            if before != after && !swapped {
+                let changed = |(path, content): &(&String, &Vec<u8>)| {
+                    before.get(*path) != Some(content) || after.get(*path) != Some(content)
+                };
+                let paths = before.iter().chain(&after).filter(changed).map(|(path, _)| path);
+                let paths: std::collections::BTreeSet<_> = paths.collect();
+                return Err(format!("a second start changes {paths:?}"));
             }
             count += 1;
         }

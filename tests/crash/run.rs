@@ -182,7 +182,9 @@ impl Run<'_> {
             }
             self.turn();
         }
-        self.progress.wrong.get_or_insert("the server is stuck".into());
+        let request = self.pending.last().map(|request| show(&request.join(&b' ')));
+        let stuck = format!("the server is stuck at {}", request.unwrap_or_default());
+        self.progress.wrong.get_or_insert(stuck);
     }
 
     fn wait_for_replies(&mut self) {

@@ -121,11 +121,16 @@ impl Script {
 
     /// Whether keys get deadlines.
     pub fn expires(&self) -> bool {
+        self.has("PX") || self.has("PEXPIRE")
+    }
+
+    /// Whether some request has a word that begins like this.
+    pub fn has(&self, start: &str) -> bool {
         let words = self.steps.iter().flat_map(|step| match step {
             Step::Send(request) => &request[..],
             _ => &[],
         });
-        words.into_iter().any(|word| word.starts_with(b"PX") || word.starts_with(b"PEXPIRE"))
+        words.into_iter().any(|word| word.starts_with(start.as_bytes()))
     }
 
     /// A disk as the script wants it.

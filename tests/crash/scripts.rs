@@ -331,7 +331,7 @@ pub const SCRIPTS: &[(&str, &str)] = &[
     (
         "moves on a full disk",
         "SADD s 6[m&]\nSET a *9\nSELECT 1\nSET b *9\nSELECT 0\n=\nrestart\n! full\nRENAME s t\n\
-        SET b 1\nSWAPDB 0 1\nFLUSHDB\nSET c 1\n! room\n+ 500\nSET c 1\nSWAPDB 0 1\nSREM t m2",
+        SET b 1\nSWAPDB 0 1\nFLUSHDB\n! room\n+ 500\nSET c 1\nSWAPDB 0 1\nSREM t m2",
     ),
     (
         "sizes",
