@@ -338,4 +338,11 @@ pub const SCRIPTS: &[(&str, &str)] = &[
         "SET a 1\nSET b 2\n=\nstop\nSET c 3\n=\n+ 2000\nstop\nDEL a\n=\nstop\nSET d 1\nSWAPDB 0 1\n\
         =\n+ 2000\nstop\nSET e 1",
     ),
+    (
+        "reads overtaken",
+        "! cold 100\nSADD s a b\nSET k 1\n=\nrestart\n?s s\nFLUSHDB\n?s s\n? k\nSADD s a b\nSET k 2\n=\n\
+        restart\n?s s\nDEL k\nFLUSHDB\n?s s\nSADD s a b\nSET k 3\n=\nrestart\n? k\nFLUSHDB\n? k\n\
+        SADD s a b\nSET k 4\n=\nrestart\n?s s\nFLUSHDB\n?s s\nSADD s a b\nSET k 5\n=\nrestart\n? k\n\
+        FLUSHDB\n?s s\n? k\nSET k 6",
+    ),
 ];
