@@ -8,6 +8,7 @@
 //! | `+ 50` | milliseconds go by |
 //! | `=` | waits until everything is in the tree and synced |
 //! | `restart` | the program ends without a word and starts again; `stop` ends it in good order |
+//! | `cut` | a power cut, and it starts again; what follows must hide what that took |
 //! | `! cold 60` | the disk's caches answer so few of 100 reads |
 //! | `! cache 4096`, `! backlog 4096` | bytes of the cache, of the backlog's bound |
 //! | `! everysec` | DREDIS_FSYNC |
@@ -344,5 +345,11 @@ pub const SCRIPTS: &[(&str, &str)] = &[
         restart\n?s s\nDEL k\nFLUSHDB\n?s s\nSADD s a b\nSET k 3\n=\nrestart\n? k\nFLUSHDB\n? k\n\
         SADD s a b\nSET k 4\n=\nrestart\n?s s\nFLUSHDB\n?s s\nSADD s a b\nSET k 5\n=\nrestart\n? k\n\
         FLUSHDB\n?s s\n? k\nSET k 6",
+    ),
+    (
+        "numbers taken again",
+        "! everysec\nSET k *400\n=\nrestart\n2x SET k *400\ncut\nSET k *400\n=\nrestart\n\
+        2x SET k *400\ncut\nSET k *400\n=\nrestart\n2x SET k *400\ncut\nSET k *400\n=\nrestart\n\
+        2x SET k *400\ncut\nSET k *400\nSET k *30",
     ),
 ];
