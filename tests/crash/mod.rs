@@ -21,7 +21,7 @@ const SEEDS: u64 = 3;
 /// So many states the crash tests look at, together.
 const STATES_MIN: u64 = 200_000;
 /// Behind the first order of a script, one of so many calls is looked at.
-const LATER_CALLS: u64 = 4;
+const LATER_CALLS: u64 = 8;
 /// One of so many calls is looked at by the tests of failures; many share the next sync.
 const FAILED_CALLS: u64 = 3;
 /// So many errors are told.

@@ -123,18 +123,17 @@ impl Run<'_> {
                 self.settle();
                 return !self.is_over() && self.machine.stop() && self.restart();
             }
-            Step::Cut => {
+            Step::Cut(seed) => {
                 self.wait_for_replies();
                 if self.is_over() {
                     return false;
                 }
                 self.progress.told = self.progress.safe;
-                let seed = self.machine.chance(u64::MAX);
                 self.setup.now_ms = self.machine.now_ms();
                 // The old program's files are closed first: it makes way for one on another disk.
                 let spare = Arc::new(self.script.disk(0));
                 self.machine = Machine::start(spare, &self.setup).expect("a new disk");
-                self.disk.cut_here(Cut::Seed(seed));
+                self.disk.cut_here(Cut::Seed(*seed));
                 return self.start();
             }
             Step::Full => self.disk.set_full(),
