@@ -3,7 +3,7 @@
 //! Who uses a field has made it known first: see [`Elements`].
 
 use super::elements::{Count, Elements};
-use super::encoding::Encoding;
+use super::encoding::{Encoding, LISTPACK_FIELDS_MAX};
 use crate::base::bytes::Bytes;
 
 /// A hash of fields.
@@ -40,7 +40,7 @@ impl HashValue {
         self.encoding.fit(&field);
         self.encoding.fit(&value);
         let new = self.fields.insert(field, value).is_none();
-        self.encoding.hold(self.count().at_least());
+        self.encoding.hold(self.count().at_least(), LISTPACK_FIELDS_MAX);
         new
     }
 
@@ -75,7 +75,8 @@ impl HashValue {
         if self.encoding == Encoding::Unknown {
             let texts = self.fields.iter().flat_map(|(field, value)| [field, value]);
             let texts = texts.map(Bytes::as_slice);
-            self.encoding = Encoding::Listpack.grown(self.count().at_least(), texts);
+            self.encoding =
+                Encoding::Listpack.grown(self.count().at_least(), LISTPACK_FIELDS_MAX, texts);
         }
     }
 
