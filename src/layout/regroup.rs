@@ -139,6 +139,11 @@ impl Regroup {
         Ok(())
     }
 
+    /// Forgets what is known of groups: they were made anew by somebody else.
+    pub(super) fn forget(&mut self) {
+        self.spare.clear();
+    }
+
     /// Makes a group that is not there.
     fn make(
         &mut self,
@@ -158,6 +163,7 @@ impl Regroup {
         let made = if content.len() <= FILE_BYTES_MAX {
             files.put(path, content.as_bytes(), Made::New)
         } else {
+            self.spare.remove(path);
             files.disk.create_dir(path).and_then(|()| {
                 let mut dir = NameDir::new_of_files(path.to_owned());
                 puts.iter().try_for_each(|put| files.put_entry(&mut dir, names::encode(put), None))
@@ -319,6 +325,7 @@ impl Regroup {
         if self.no_exchange {
             return Ok(false);
         }
+        self.spare.remove(path);
         let tmp = files.tmp();
         let built = build_dir(files, scores, &tmp, lines);
         match built.and_then(|()| self.exchange(files, &tmp, path)) {

@@ -101,6 +101,25 @@ fn a_large_group_is_made_a_directory_at_once() {
 }
 
 #[test]
+fn what_is_known_of_a_group_goes_with_it() {
+    let mut tree = with_members(900);
+    leave(&mut tree, 0..10);
+    tree.apply(vec![(b"z", zset(&[(b"a", 2.0)]))]);
+    for _ in 0..2 {
+        enter(&mut tree, 0..40);
+        enter(&mut tree, 40..70);
+        assert!(tree.path(GROUP).is_dir());
+        leave(&mut tree, 0..70);
+        assert!(!tree.path(GROUP).exists());
+        tree.apply(vec![(b"z", removed())]);
+        tree.apply(vec![(b"z", made(Type::Zset, Vec::new()))]);
+        enter(&mut tree, 0..900);
+        leave(&mut tree, 0..10);
+        tree.apply(vec![(b"z", zset(&[(b"a", 2.0)]))]);
+    }
+}
+
+#[test]
 fn long_names_go_along() {
     let mut tree = Tree::new();
     let long: Vec<Vec<u8>> = (0..30).map(|n| [b"l".repeat(400), name(n)].concat()).collect();
@@ -269,4 +288,37 @@ fn a_group_is_read_whole_while_it_is_converted() {
     }
     stop.store(true, Ordering::Relaxed);
     assert!(reading.join().expect("no round failed") > 60);
+}
+
+#[test]
+fn an_index_is_made_anew_from_the_members() {
+    let mut tree = Tree::new();
+    let names: Vec<Vec<u8>> = (0..5000).map(|n| format!("m{n}").into_bytes()).collect();
+    let of = |n: usize| if n < 2000 { 7.0 } else { (n / 3) as f64 };
+    let bits = names.iter().enumerate().flat_map(|(n, name)| scored(name, of(n), None));
+    tree.apply(vec![(b"z", made(Type::Zset, bits.collect()))]);
+    let long = [b'l'; 300];
+    tree.apply(vec![(b"z", change(scored(&long, 7.0, None)))]);
+    let before = meaning(&tree.dump());
+    for damage in ["missing", "half", "a file", "nothing"] {
+        let scores = tree.path("0/z/scores");
+        if damage != "nothing" {
+            fs::remove_dir_all(&scores).expect("removed");
+        }
+        if damage == "half" {
+            fs::create_dir(&scores).expect("made");
+            fs::write(scores.join("7"), b"m1\nm99\n").expect("written");
+        } else if damage == "a file" {
+            fs::write(&scores, b"").expect("written");
+        }
+        let built = tree.writer.build_scores(0, &key(b"z")).expect("built");
+        assert_eq!((built.members, built.left_out), (5001, 0));
+        assert!(meaning(&tree.dump()) == before, "{damage}");
+        tree.assert_tidy();
+    }
+    fs::write(tree.path("0/z/values/m1"), b"one").expect("written");
+    let built = tree.writer.build_scores(0, &key(b"z")).expect("built");
+    assert_eq!((built.members, built.left_out), (5000, 1));
+    assert!(tree.writer.build_scores(0, &key(b"none")).is_err());
+    tree.assert_tidy();
 }
