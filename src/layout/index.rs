@@ -83,7 +83,6 @@ fn fill(
         }
     }
     regroup.settle(files)?;
-    regroup.forget();
     Ok(built)
 }
 

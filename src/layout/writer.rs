@@ -121,7 +121,7 @@ impl TreeWriter {
                 Err(error) => return Err(error),
             }
         }
-        self.regroup.settle(&mut self.files)?;
+        self.patiently(|writer| writer.regroup.settle(&mut writer.files))?;
         for key in self.regroup.failed.drain(..) {
             if !applied.failed.contains(&key) {
                 applied.keys -= 1;
@@ -141,6 +141,13 @@ impl TreeWriter {
     /// success is to be trusted: the server stops.
     pub fn sync(&mut self) -> io::Result<()> {
         if step(Step::SyncTree) { self.files.disk.sync_all() } else { Ok(()) }
+    }
+
+    /// Removes the index of a sorted set: who copied it while it changed does not trust it. A
+    /// missing one is derived from the members.
+    pub fn drop_scores(&mut self, db: Db, key: &Key) -> io::Result<()> {
+        let dir = self.reader.dir(db, key, Wait::Yes)?;
+        self.files.trash.discard(&paths::scores(&dir))
     }
 
     /// Gives what lies in a key's directory a type: the key is there then.
@@ -197,8 +204,12 @@ impl TreeWriter {
         }
         self.markers.set(db, false);
         // Records of directories that are gone only take room, and the others can be made again.
-        let counts = self.files.trash.discard(paths::COUNTS);
-        let _ = counts.and_then(|()| self.files.disk.create_dir(paths::COUNTS));
+        let files = &mut self.files;
+        let empty = files.tmp();
+        let made = files.disk.create_dir(&empty);
+        if made.and_then(|()| files.disk.exchange(paths::COUNTS, &empty)).is_ok() {
+            files.trash.discard(&empty)?;
+        }
         Ok(())
     }
 

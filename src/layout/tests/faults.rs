@@ -111,8 +111,8 @@ pub fn cleared_database() -> Vec<Batch> {
     vec![(vec![0], changes)]
 }
 
-/// Applies `journal` on a real disk with a stop at some calls in turn (`cuts` has all of them, on the
-/// simulated one), then again whole after a start.
+/// Applies `journal` on a real disk with a stop at some calls in turn (`cuts` has all of them, on
+/// the simulated one), then again whole after a start.
 fn stop_everywhere(journal: &[Batch], step: usize) {
     let start = || {
         let mut tree = Tree::new();
