@@ -70,6 +70,8 @@ impl Layer {
     pub fn record(&mut self, seq: Seq, op: Op) {
         match op {
             Op::AbsentDb(db) => self.clear_db(db, seq),
+            // A move is no change of a key: the backlog keeps what is newer in a layer of its own.
+            Op::Move(_) => {}
             Op::AbsentKey(db, key) => {
                 self.change(db, key, seq, |entry| entry.begin(Fate::Removed));
             }
@@ -442,7 +444,7 @@ fn push_patch(patches: &mut Vec<(u64, Content)>, offset: u64, data: Content) {
 pub(super) fn weight(op: &Op) -> usize {
     ENTRY_BYTES
         + match op {
-            Op::AbsentDb(_) => 0,
+            Op::AbsentDb(_) | Op::Move(_) => 0,
             Op::AbsentKey(_, key) | Op::Make(_, key, _) | Op::Expires(_, key, _) => {
                 beyond_inline(key)
             }

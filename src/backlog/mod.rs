@@ -18,10 +18,11 @@ mod layer;
 mod view;
 
 use crate::base::variant::{Step, step};
-use crate::layout::op::{Content, Db, Key, Op, Seq};
+use crate::layout::op::{Content, Db, Key, Move, Op, Seq};
 pub use layer::Layer;
 use layer::{Entry, WARM_OPS, weight};
 use std::cell::{Ref, RefCell};
+use std::collections::VecDeque;
 use std::sync::Arc;
 pub use view::{Said, View};
 
@@ -76,21 +77,21 @@ impl Log {
         newer.index.take();
     }
 
-    /// Records everything in a layer and empties the log.
-    fn drain_into(&mut self, layer: &mut Layer) {
+    /// Records everything in the durable layers and empties the log.
+    fn drain_into(&mut self, durable: &mut Durable) {
         let mut ops = self.ops.drain(..);
         loop {
-            layer.warm(&ops.as_slice()[..ops.len().min(WARM_OPS)]);
+            durable.newest().warm(&ops.as_slice()[..ops.len().min(WARM_OPS)]);
             let before = ops.len();
             for (seq, op) in ops.by_ref().take(WARM_OPS) {
-                layer.record(seq, op);
+                durable.record(seq, op);
             }
             if before <= WARM_OPS {
                 break;
             }
         }
         drop(ops);
-        layer.hints.append(&mut self.hints);
+        durable.newest().hints.append(&mut self.hints);
         self.bytes = 0;
         self.new_keys = 0;
         self.index.take();
@@ -109,12 +110,57 @@ impl Log {
     }
 }
 
+/// What is durable: a layer for the writer, and behind each batch of moves another one, which it
+/// gets when these are done.
+#[derive(Default)]
+struct Durable {
+    first: Layer,
+    behind: VecDeque<Stage>,
+}
+
+struct Stage {
+    seq: Seq,
+    moves: Vec<Move>,
+    layer: Layer,
+}
+
+impl Durable {
+    fn record(&mut self, seq: Seq, op: Op) {
+        match (op, self.behind.back_mut()) {
+            (Op::Move(move_), Some(stage)) if stage.seq == seq => stage.moves.push(move_),
+            (Op::Move(move_), _) => {
+                let stage = Stage { seq, moves: vec![move_], layer: Layer::default() };
+                self.behind.push_back(stage);
+            }
+            (op, _) => self.newest().record(seq, op),
+        }
+    }
+
+    fn newest(&mut self) -> &mut Layer {
+        self.behind.back_mut().map_or(&mut self.first, |stage| &mut stage.layer)
+    }
+
+    /// All layers, the newest first.
+    fn layers(&self) -> impl Iterator<Item = &Layer> {
+        self.behind.iter().rev().map(|stage| &stage.layer).chain([&self.first])
+    }
+
+    fn is_empty(&self) -> bool {
+        self.behind.is_empty() && self.first.is_empty()
+    }
+
+    /// The oldest batch of which something is here.
+    fn oldest(&self) -> Option<Seq> {
+        self.first.oldest().into_iter().chain(self.behind.front().map(|stage| stage.seq)).min()
+    }
+}
+
 /// All layers, and the watermarks between them.
 #[derive(Default)]
 pub struct Backlog {
     filling: Log,
     pending: Log,
-    durable: Layer,
+    durable: Durable,
     applying: Option<Arc<Layer>>,
     issued: Seq,
     durable_seq: Seq,
@@ -126,7 +172,7 @@ impl Backlog {
         for op in ops {
             self.durable.record(seq, op);
         }
-        self.durable.hints.append(&mut self.filling.hints);
+        self.durable.newest().hints.append(&mut self.filling.hints);
         self.issued = seq;
         self.durable_seq = seq;
     }
@@ -183,7 +229,9 @@ impl Backlog {
 
     /// What the writer is to apply next, the oldest first; `None` while it works or has nothing.
     pub fn take(&mut self, bytes_max: usize) -> Option<Arc<Layer>> {
-        if self.applying.is_some() || (self.durable.is_empty() && self.durable.hints.is_empty()) {
+        if self.applying.is_some()
+            || (self.durable.first.is_empty() && self.durable.first.hints.is_empty())
+        {
             return None;
         }
         self.hand_out(|durable| durable.take(bytes_max))
@@ -198,7 +246,7 @@ impl Backlog {
     }
 
     fn hand_out(&mut self, take: impl FnOnce(&mut Layer) -> Layer) -> Option<Arc<Layer>> {
-        let layer = Arc::new(take(&mut self.durable));
+        let layer = Arc::new(take(&mut self.durable.first));
         if layer.is_empty() && layer.hints.is_empty() {
             return None;
         }
@@ -211,7 +259,7 @@ impl Backlog {
     pub fn applied(&mut self, failed: &[(Db, Key)]) -> Option<Arc<Layer>> {
         let layer = self.applying.take()?;
         for (db, key) in failed {
-            let durable = &mut self.durable;
+            let durable = &mut self.durable.first;
             let Some(mut entry) = layer.entry(*db, key).cloned() else { continue };
             if durable.dbs[usize::from(*db)].cleared.is_some() {
                 continue; // It was removed since.
@@ -224,6 +272,27 @@ impl Backlog {
             durable.insert(*db, entry);
         }
         Some(layer)
+    }
+
+    /// The moves that come next, of a batch with this number: the tree has all that is older, and
+    /// nothing newer comes before they are done.
+    pub fn moves_due(&self) -> Option<(Seq, &[Move])> {
+        let stage = self.durable.behind.front()?;
+        let due = self.applying.is_none() && self.durable.first.is_empty();
+        due.then_some((stage.seq, &stage.moves))
+    }
+
+    /// Whether moves wait.
+    pub fn has_moves(&self) -> bool {
+        !self.durable.behind.is_empty()
+    }
+
+    /// The moves that were due are done.
+    pub fn moved(&mut self) {
+        if let Some(stage) = self.durable.behind.pop_front() {
+            let hints = std::mem::replace(&mut self.durable.first, stage.layer).hints;
+            self.durable.first.hints.splice(0..0, hints);
+        }
     }
 
     /// Up to this batch the tree has everything, synced or not.
@@ -241,18 +310,19 @@ impl Backlog {
 
     /// Bytes of everything here, about.
     pub fn bytes(&self) -> usize {
-        let layers = self.durable.bytes + self.applying().map_or(0, Layer::bytes);
+        let layers = self.durable.layers().chain(self.applying()).map(Layer::bytes).sum::<usize>();
         self.filling.bytes + self.pending.bytes + layers
     }
 
     /// Bytes of what the writer could take now.
     pub fn durable_bytes(&self) -> usize {
-        self.durable.bytes
+        self.durable.first.bytes
     }
 
     /// How many keys may need new directories in the tree.
     pub fn new_keys(&self) -> usize {
-        let layers = self.durable.new_keys + self.applying().map_or(0, |layer| layer.new_keys);
+        let layers = self.durable.layers().chain(self.applying());
+        let layers = layers.map(|layer| layer.new_keys).sum::<usize>();
         self.filling.new_keys + self.pending.new_keys + layers
     }
 
@@ -284,7 +354,7 @@ impl Backlog {
                 view.logs.push(log.layer());
             }
         }
-        view.layers.push(&self.durable);
+        view.layers.extend(self.durable.layers());
         view.layers.extend(self.applying());
         view.layers.extend(kept.iter().map(|layer| &**layer));
         view.key = key.into();
@@ -310,7 +380,8 @@ impl Backlog {
     pub fn names(&self, db: Db, mut visit: impl FnMut(&Key, bool)) -> bool {
         let mut seen: Vec<&Layer> = Vec::new();
         let (filling, pending) = (self.filling.layer(), self.pending.layer());
-        let layers = [&*filling, &*pending, &self.durable].into_iter().chain(self.applying());
+        let logs = [&*filling, &*pending].into_iter();
+        let layers = logs.chain(self.durable.layers()).chain(self.applying());
         for layer in layers {
             let of_db = &layer.dbs[usize::from(db)];
             for entry in of_db.keys.iter().filter(|entry| entry.says_existence()) {

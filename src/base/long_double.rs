@@ -48,6 +48,11 @@ impl LongDouble {
         Some(Self { negative, magnitude })
     }
 
+    /// Whether it is not infinite.
+    pub fn is_finite(self) -> bool {
+        self.magnitude.is_some()
+    }
+
     /// The sum; `None` where it is not a number, or infinite.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         let (mut a, mut b) = (self, other);

@@ -131,6 +131,25 @@ fn layout_digits(digits: &str, exponent: i32) -> String {
     format!("{first}{point}{more}e{sign}{}", exponent.abs())
 }
 
+/// A double with 17 digits, as printf's `%.17g`: what ZSCAN shows of a large sorted set.
+pub fn format_f64_digits17(value: f64) -> String {
+    if value.is_infinite() || value == 0.0 {
+        return format_f64(value);
+    }
+    let scientific = format!("{value:.16e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let power: i32 = exponent.parse().unwrap_or(0);
+    let trim = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    if (-4..17).contains(&power) {
+        return trim(&format!("{value:.*}", (16 - power) as usize));
+    }
+    let sign = if power < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trim(mantissa), power.abs())
+}
+
 /// A double as Redis accepts it: see [`super::long_double::parse_f64`].
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
     // What needs no correct rounding by hand: up to 15 digits are exact.
@@ -193,6 +212,27 @@ mod tests {
             (f64::NAN, "nan"),
         ] {
             assert_eq!(format_f64(value), expect);
+        }
+    }
+
+    #[test]
+    fn doubles_are_written_with_17_digits_as_by_printf() {
+        for (value, expect) in [
+            (0.0, "0"),
+            (0.1, "0.10000000000000001"),
+            (-3.2, "-3.2000000000000002"),
+            (1.5, "1.5"),
+            (100.0, "100"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (123456789012345680.0, "1.2345678901234568e+17"),
+            (12345678901234567.0, "12345678901234568"),
+            (0.0001, "0.0001"),
+            (1e-5, "1.0000000000000001e-05"),
+            (1e300, "1.0000000000000001e+300"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(format_f64_digits17(value), expect);
         }
     }
 

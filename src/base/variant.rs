@@ -31,6 +31,8 @@ pub enum Step {
     ReplayRewrites,
     /// What recovery keeps is written anew and synced before the server serves.
     RecoveryRewrites,
+    /// A batch of moves is marked as stashed before its directories go to their new places.
+    MarkMoves,
     /// A load merges what was applied while it ran.
     MergeLoad,
     /// What is made of old lines of a score group is synced before it replaces them.

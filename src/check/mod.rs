@@ -138,10 +138,12 @@ struct Pending {
 
 impl Pending {
     fn note(&mut self, op: &Op) {
-        match op.place() {
-            (db, Some(key)) => self.note_key(db, key),
-            (db, None) => {
-                self.databases.insert(db);
+        for place in op.places() {
+            match place {
+                (db, Some(key)) => self.note_key(db, key),
+                (db, None) => {
+                    self.databases.insert(db);
+                }
             }
         }
     }

@@ -9,10 +9,10 @@ pub mod client;
 pub mod server;
 pub mod table;
 
+pub use crate::keyspace::Want;
 use crate::keyspace::reply_too_long;
 pub use crate::keyspace::{Error, Grant, Keyspace, Need, SlotId, Stop, Use};
 pub use crate::layout::op::{Content, Db, Key};
-pub use crate::layout::reader::What;
 pub use crate::resp::Args;
 pub use crate::resp::Reply;
 use client::{Client, ClientId, Clients};
@@ -61,19 +61,29 @@ impl Cx<'_, '_> {
         self.clients.get_mut(self.id).expect("a client runs commands only while it is connected")
     }
 
+    /// Opens a key of the client's database with what is wanted of it, to change it.
+    pub fn open(&mut self, key: &[u8], want: Want<'_>) -> Result<SlotId> {
+        self.keys.open(self.db, key, want)
+    }
+
+    /// Opens a key of the client's database with what is wanted of it, to read it.
+    pub fn look(&mut self, key: &[u8], want: Want<'_>) -> Result<SlotId> {
+        self.keys.open_as(self.db, key, want, Use::Read)
+    }
+
     /// Opens a key of the client's database with its value.
     pub fn value(&mut self, key: &[u8]) -> Result<SlotId> {
-        self.keys.open(self.db, key, What::Value)
+        self.keys.open(self.db, key, Want::Value)
     }
 
     /// Opens a key of the client's database with its value, to read it.
     pub fn read(&mut self, key: &[u8]) -> Result<SlotId> {
-        self.keys.open_as(self.db, key, What::Value, Use::Read)
+        self.keys.open_as(self.db, key, Want::Value, Use::Read)
     }
 
     /// Opens a key of the client's database: only whether it is there, its type and deadline.
     pub fn meta(&mut self, key: &[u8]) -> Result<SlotId> {
-        self.keys.open(self.db, key, What::Meta)
+        self.keys.open(self.db, key, Want::Meta)
     }
 
     /// Checks that a reply of about so many bytes is within its bound, before it is made.

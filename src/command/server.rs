@@ -89,6 +89,8 @@ pub struct Server {
     pub checkpoint_ms: u64,
     /// The backup under way.
     pub backup: Option<Backup>,
+    /// A backup runs or is about to begin.
+    pub backing_up: bool,
     /// Why writes are refused, where they are.
     pub refusing: Option<String>,
     /// Somebody asked to stop.

@@ -1,6 +1,7 @@
 //! The rows of the command table and what derives from a row.
 
-use super::Handler;
+use super::{Args, Handler};
+use std::ops::Range;
 
 /// Flags of a command, as COMMAND INFO names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,13 @@ pub enum KeySpec {
         /// Distance of keys.
         step: i32,
     },
+    /// Behind their number, and some at the beginning: `destination numkeys key [key ...]`.
+    Counted {
+        /// How many keys there are from the first argument on, whatever the number says.
+        before: i32,
+        /// Position of the number, which the keys that it counts follow.
+        count: i32,
+    },
 }
 
 /// One key, the first argument.
@@ -84,6 +92,10 @@ pub const KEYS: KeySpec = KeySpec::Range { first: 1, last: -1, step: 1 };
 pub const PAIRS: KeySpec = KeySpec::Range { first: 1, last: -1, step: 2 };
 /// The key is the argument behind a subcommand.
 pub const KEY2: KeySpec = KeySpec::Range { first: 2, last: 2, step: 1 };
+/// The number of keys, and the keys: `numkeys key [key ...]`.
+pub const COUNTED: KeySpec = KeySpec::Counted { before: 0, count: 1 };
+/// A key, and the number of the others: `destination numkeys key [key ...]`.
+pub const COUNTED_FROM_2: KeySpec = KeySpec::Counted { before: 1, count: 2 };
 /// No key.
 pub const NO_KEY: KeySpec = KeySpec::None;
 
@@ -190,14 +202,76 @@ impl Command {
         if self.arity < 0 { count >= arity } else { count == arity }
     }
 
-    /// Positions of the keys among `count` arguments.
-    pub fn key_positions(&self, count: usize) -> impl Iterator<Item = usize> + use<> {
-        let (first, last, step) = match self.keys {
-            KeySpec::None => (1, 0, 1),
+    /// The keys that do not depend on other arguments: the first, the last and their distance, as
+    /// [`KeySpec::Range`] has them; 0 where there are none.
+    pub fn fixed_keys(&self) -> (i32, i32, i32) {
+        match self.keys {
+            KeySpec::None | KeySpec::Counted { before: 0, .. } => (0, 0, 0),
+            KeySpec::Counted { before, .. } => (1, before, 1),
             KeySpec::Range { first, last, step } => (first, last, step),
+        }
+    }
+
+    /// Positions of the keys among arguments; `None` where their number is not one of keys that
+    /// are there.
+    pub fn key_positions(&self, args: Args<'_>) -> Option<impl Iterator<Item = usize> + use<>> {
+        let counted = match self.keys {
+            KeySpec::Counted { count, .. } => counted_keys(args, count as usize)?,
+            _ => 0..0,
         };
-        let count = i32::try_from(count).unwrap_or(i32::MAX);
-        let last = if last < 0 { count + last } else { last.min(count - 1) };
-        (first..=last).step_by(step.unsigned_abs().max(1) as usize).map(|at| at as usize)
+        let len = i32::try_from(args.len()).unwrap_or(i32::MAX);
+        let (first, last, step) = self.fixed_keys();
+        let last = if last < 0 { len + last } else { last.min(len - 1) };
+        let fixed = (first.max(1)..=last).step_by(step.unsigned_abs().max(1) as usize);
+        Some(fixed.map(|at| at as usize).chain(counted))
+    }
+}
+
+/// Positions of the keys behind their number at `count`: at least one, and all of them there.
+fn counted_keys(args: Args<'_>, count: usize) -> Option<Range<usize>> {
+    let first = count + 1;
+    let number = leading_number(args.try_get(count)?);
+    (1..=args.len().saturating_sub(first)).contains(&number).then(|| first..first + number)
+}
+
+/// The number that a text begins with, as `atoi` reads it; 0 for a negative one.
+fn leading_number(text: &[u8]) -> usize {
+    let text = text.trim_ascii_start();
+    let digits = text.strip_prefix(b"+").unwrap_or(text).iter().take_while(|b| b.is_ascii_digit());
+    digits.fold(0, |number: usize, digit| {
+        number.saturating_mul(10).saturating_add(usize::from(digit - b'0'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Cx, Done, Result};
+    use crate::resp::args::OwnedArgs;
+
+    fn run(_: &mut Cx<'_, '_>) -> Result {
+        Ok(Done)
+    }
+
+    #[test]
+    fn keys_are_where_the_row_says() {
+        let check = |keys, args: &str, expect: Option<&[usize]>| {
+            let args: OwnedArgs = args.split(' ').map(str::as_bytes).collect();
+            let command = row("test", -1, keys, READ, run, "");
+            let found: Option<Vec<_>> = command.key_positions(args.args()).map(Iterator::collect);
+            assert_eq!(found.as_deref(), expect, "{keys:?}, {args:?}", args = args.args());
+        };
+        check(NO_KEY, "ping a", Some(&[]));
+        check(KEY1, "get a", Some(&[1]));
+        check(KEYS2, "lcs a", Some(&[1]));
+        check(KEYS, "del a b c", Some(&[1, 2, 3]));
+        check(PAIRS, "mset a 1 b 2", Some(&[1, 3]));
+        check(COUNTED, "zunion 2 a b withscores", Some(&[2, 3]));
+        check(COUNTED, "zunion +1x a b", Some(&[2]));
+        for number in ["0", "-1", "x", "", "3", "99999999999999999999"] {
+            check(COUNTED, &format!("zunion {number} a b"), None);
+        }
+        check(COUNTED_FROM_2, "zunionstore d 2 a b c", Some(&[1, 3, 4]));
+        check(COUNTED_FROM_2, "zunionstore d", None);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{integer, is, quoting};
 use crate::command::table::{FAST, KEY1, READ, WRITE, row};
-use crate::command::{Command, Cx, Done, Error, Result, Stop, Use, What, fail};
+use crate::command::{Command, Cx, Done, Error, Result, Stop, Use, Want, fail};
 
 const SECONDS: &str = "key seconds [NX | XX | GT | LT]";
 const MILLISECONDS: &str = "key milliseconds [NX | XX | GT | LT]";
@@ -118,7 +118,7 @@ fn set_deadline(cx: &mut Cx<'_, '_>, name: &str, unit_ms: i64, base_ms: u64) -> 
         let text = format!("ERR invalid expire time in '{name}' command");
         return Err(Stop::Error(Error::new(text)));
     };
-    let slot = cx.keys.open(cx.db, cx.args.get(1), What::Meta)?;
+    let slot = cx.keys.open(cx.db, cx.args.get(1), Want::Meta)?;
     let there = cx.keys.kind(slot).is_some();
     if !there || !conditions.allow(cx.keys.deadline(slot), ms) {
         cx.reply.int(0);
@@ -136,7 +136,7 @@ fn set_deadline(cx: &mut Cx<'_, '_>, name: &str, unit_ms: i64, base_ms: u64) -> 
 
 /// Replies whether there was a deadline.
 fn persist(cx: &mut Cx<'_, '_>) -> Result {
-    let slot = cx.keys.open(cx.db, cx.args.get(1), What::Meta)?;
+    let slot = cx.keys.open(cx.db, cx.args.get(1), Want::Meta)?;
     let had_one = cx.keys.deadline(slot).is_some();
     if had_one {
         cx.keys.set_deadline(slot, None);
@@ -164,7 +164,7 @@ fn pexpiretime(cx: &mut Cx<'_, '_>) -> Result {
 /// Replies with what `show` makes of the deadline and the present time: -1 where there is no
 /// deadline, -2 where there is no key.
 fn show_deadline(cx: &mut Cx<'_, '_>, show: impl FnOnce(u64, u64) -> u64) -> Result {
-    let slot = cx.keys.open_as(cx.db, cx.args.get(1), What::Meta, Use::Look)?;
+    let slot = cx.keys.open_as(cx.db, cx.args.get(1), Want::Meta, Use::Look)?;
     let shown = match (cx.keys.kind(slot), cx.keys.deadline(slot)) {
         (None, _) => -2,
         (Some(_), None) => -1,

@@ -168,10 +168,7 @@ fn describe(reply: &mut Reply<'_>, command: &'static Command) {
     };
     let flags = FLAG_NAMES.iter().filter(|(flag, _)| flags.has(*flag)).map(|(_, name)| *name);
     words(reply, flags.map(str::to_owned).collect());
-    let (first, last, step) = match command.keys {
-        KeySpec::None => (0, 0, 0),
-        KeySpec::Range { first, last, step } => (first, last, step),
-    };
+    let (first, last, step) = command.fixed_keys();
     for number in [first, last, step] {
         reply.int(i64::from(number));
     }
@@ -201,8 +198,6 @@ fn words(reply: &mut Reply<'_>, words: Vec<String>) {
 
 /// Writes the key specifications: as many as the row says what is done with keys.
 fn describe_keys(reply: &mut Reply<'_>, command: &Command) {
-    let KeySpec::Range { first, last, step } = command.keys else { return reply.set(0) };
-    let single = command.access.len() > 1;
     reply.set(command.access.len());
     for (index, access) in command.access.iter().enumerate() {
         let (access, notes) = access.split_once("; ").unwrap_or((access, ""));
@@ -213,27 +208,46 @@ fn describe_keys(reply: &mut Reply<'_>, command: &Command) {
         }
         reply.bulk(b"flags");
         words(reply, access.split(' ').map(str::to_owned).collect());
-        reply.bulk(b"begin_search");
-        reply.map(2);
-        reply.bulk(b"type");
-        reply.bulk(b"index");
-        reply.bulk(b"spec");
-        reply.map(1);
-        reply.bulk(b"index");
-        reply.int(i64::from(first) + index as i64);
-        reply.bulk(b"find_keys");
-        reply.map(2);
-        reply.bulk(b"type");
-        reply.bulk(b"range");
-        reply.bulk(b"spec");
-        reply.map(3);
-        reply.bulk(b"lastkey");
-        let last = if last < 0 { last } else { last - first };
-        reply.int(if single { 0 } else { i64::from(last) });
-        reply.bulk(b"keystep");
-        reply.int(i64::from(if single { 1 } else { step }));
-        reply.bulk(b"limit");
-        reply.int(0);
+        let (begin, kind, find) = key_search(command, index);
+        describe_search(reply, "begin_search", "index", &[("index", begin)]);
+        describe_search(reply, "find_keys", kind, &find);
+    }
+}
+
+/// Where the keys of one key specification begin, how the others are found from there, and with
+/// what numbers.
+fn key_search(command: &Command, index: usize) -> (i32, &'static str, [(&'static str, i32); 3]) {
+    let (first, last, step) = command.fixed_keys();
+    let begin = first + index as i32;
+    match command.keys {
+        KeySpec::Counted { before, count } if index as i32 >= before => {
+            (count, "keynum", [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)])
+        }
+        _ => {
+            // With several specifications, each is of one key, and the last one of the others.
+            let is_last = index + 1 == command.access.len();
+            let (last, step) = match command.access.len() {
+                0 | 1 if last >= 0 => (last - first, step),
+                0 | 1 => (last, step),
+                _ if is_last && last < 0 => (last, 1),
+                _ => (0, 1),
+            };
+            (begin, "range", [("lastkey", last), ("keystep", step), ("limit", 0)])
+        }
+    }
+}
+
+/// Writes one of the two steps by which keys are found.
+fn describe_search(reply: &mut Reply<'_>, step: &str, kind: &str, spec: &[(&str, i32)]) {
+    reply.bulk(step.as_bytes());
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(kind.as_bytes());
+    reply.bulk(b"spec");
+    reply.map(spec.len());
+    for (name, number) in spec {
+        reply.bulk(name.as_bytes());
+        reply.int(i64::from(*number));
     }
 }
 
@@ -320,10 +334,19 @@ fn whole<'a>(cx: &Cx<'a, '_>) -> Result<(&'static Command, Args<'a>)> {
     Ok((command, args))
 }
 
+/// Where the keys of a whole command stand.
+fn positions(command: &Command, args: Args<'_>) -> Result<Vec<usize>> {
+    match command.key_positions(args) {
+        Some(positions) => Ok(positions.collect()),
+        None => fail("ERR Invalid arguments specified for command"),
+    }
+}
+
 fn getkeys(cx: &mut Cx<'_, '_>) -> Result {
     let (command, args) = whole(cx)?;
-    cx.reply.array(command.key_positions(args.len()).count());
-    for at in command.key_positions(args.len()) {
+    let positions = positions(command, args)?;
+    cx.reply.array(positions.len());
+    for at in positions {
         cx.reply.bulk(args.get(at));
     }
     Ok(Done)
@@ -331,8 +354,9 @@ fn getkeys(cx: &mut Cx<'_, '_>) -> Result {
 
 fn getkeysandflags(cx: &mut Cx<'_, '_>) -> Result {
     let (command, args) = whole(cx)?;
-    cx.reply.array(command.key_positions(args.len()).count());
-    for (index, at) in command.key_positions(args.len()).enumerate() {
+    let positions = positions(command, args)?;
+    cx.reply.array(positions.len());
+    for (index, at) in positions.into_iter().enumerate() {
         let access = command.access.get(index).or(command.access.last()).copied().unwrap_or("");
         cx.reply.array(2);
         cx.reply.bulk(args.get(at));

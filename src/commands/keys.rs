@@ -2,11 +2,12 @@
 //!
 //! Deadlines are in `expire`, listings in `scan`.
 
+use super::server::await_no_backup;
 use super::{container, database, help, integer, is};
 use crate::command::table::{
     DENYOOM, FAST, FREES, KEY1, KEY2, KEYS, KEYS2, LOADING, NO_KEY, READ, STALE, WRITE, row,
 };
-use crate::command::{Command, Cx, Db, Done, NO_SUCH_KEY, Result, SYNTAX, SlotId, Use, What, fail};
+use crate::command::{Command, Cx, Db, Done, NO_SUCH_KEY, Result, SYNTAX, SlotId, Use, Want, fail};
 use crate::layout::op::DATABASES;
 
 const SUM: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
@@ -93,7 +94,7 @@ const SHARED_END: i64 = 10_000;
 
 /// Replies with the number of keys that were removed.
 fn del(cx: &mut Cx<'_, '_>) -> Result {
-    let slots = cx.keys.open_all(cx.db, cx.args.skip(1).iter(), What::Meta, Use::Change)?;
+    let slots = cx.keys.open_all(cx.db, cx.args.skip(1).iter(), Want::Meta, Use::Change)?;
     let removed = slots.into_iter().filter(|slot| cx.keys.remove(*slot)).count();
     cx.reply.count(removed);
     Ok(Done)
@@ -110,14 +111,14 @@ fn touch(cx: &mut Cx<'_, '_>) -> Result {
 }
 
 fn count_present(cx: &mut Cx<'_, '_>, by: Use) -> Result {
-    let slots = cx.keys.open_all(cx.db, cx.args.skip(1).iter(), What::Meta, by)?;
+    let slots = cx.keys.open_all(cx.db, cx.args.skip(1).iter(), Want::Meta, by)?;
     let present = slots.into_iter().filter(|slot| cx.keys.kind(*slot).is_some()).count();
     cx.reply.count(present);
     Ok(Done)
 }
 
 fn type_of(cx: &mut Cx<'_, '_>) -> Result {
-    let slot = cx.keys.open_as(cx.db, cx.args.get(1), What::Meta, Use::Look)?;
+    let slot = cx.keys.open_as(cx.db, cx.args.get(1), Want::Meta, Use::Look)?;
     cx.reply.simple(cx.keys.kind(slot).map_or("none", |kind| kind.name()));
     Ok(Done)
 }
@@ -139,32 +140,45 @@ fn renamenx(cx: &mut Cx<'_, '_>) -> Result {
 fn rename_unless(cx: &mut Cx<'_, '_>, refuse: impl FnOnce(bool) -> bool) -> Result<bool> {
     let (old, new) = (cx.args.get(1), cx.args.get(2));
     if old == new {
-        let slot = cx.keys.open(cx.db, old, What::Meta)?;
+        let slot = cx.keys.open(cx.db, old, Want::Meta)?;
         return match cx.keys.kind(slot) {
             Some(_) => Ok(false),
             None => fail(NO_SUCH_KEY),
         };
     }
-    let Some((from, to)) = open_both(cx, (cx.db, old), (cx.db, new), Use::Change)? else {
+    let both = open_both(cx, (cx.db, old), (cx.db, new), Want::Few, Use::Change)?;
+    let Some((from, to)) = both else {
         return fail(NO_SUCH_KEY);
     };
     if refuse(cx.keys.kind(to).is_some()) {
         return Ok(false);
     }
-    cx.keys.copy(from, to);
-    cx.keys.remove(from);
+    relocate(cx, from, to)?;
     Ok(true)
 }
 
-/// Opens a key with its value, and another that it may replace. `None` where the first is absent.
+/// Has a key change its place: a small one is written anew, the directory of a large one moved.
+fn relocate(cx: &mut Cx<'_, '_>, from: SlotId, to: SlotId) -> Result<()> {
+    if cx.keys.is_moved(from) {
+        await_no_backup(cx)?;
+        cx.keys.move_key(from, to);
+    } else {
+        cx.keys.copy(from, to);
+        cx.keys.remove(from);
+    }
+    Ok(())
+}
+
+/// Opens a key with what is wanted of it, and another that it may replace. `None` where the first is absent.
 fn open_both(
     cx: &mut Cx<'_, '_>,
     from: (Db, &[u8]),
     to: (Db, &[u8]),
+    want: Want<'_>,
     by: Use,
 ) -> Result<Option<(SlotId, SlotId)>> {
-    let source = cx.keys.open_as(from.0, from.1, What::Value, by);
-    let target = cx.keys.open(to.0, to.1, What::Meta);
+    let source = cx.keys.open_as(from.0, from.1, want, by);
+    let target = cx.keys.open(to.0, to.1, Want::Meta);
     let (source, target) = (source?, target?); // Both are read before the command runs again.
     Ok(cx.keys.kind(source).map(|_| (source, target)))
 }
@@ -183,45 +197,45 @@ fn copy(cx: &mut Cx<'_, '_>) -> Result {
             return fail(SYNTAX);
         }
     }
-    let copied = carry(cx, source, (db, target), replace, Use::Read)?;
-    cx.reply.int(i64::from(copied.is_some()));
+    let both = carry(cx, source, (db, target), replace, Want::Whole, Use::Read)?;
+    if let Some((from, to)) = both {
+        cx.keys.copy(from, to);
+    }
+    cx.reply.int(i64::from(both.is_some()));
     Ok(Done)
 }
 
 /// Replies whether the key was moved.
 fn move_to(cx: &mut Cx<'_, '_>) -> Result {
     let (key, db) = (cx.args.get(1), database(cx.args.get(2))?);
-    let copied = carry(cx, key, (db, key), false, Use::Change)?;
-    if let Some(source) = copied {
-        cx.keys.remove(source);
+    let both = carry(cx, key, (db, key), false, Want::Few, Use::Change)?;
+    if let Some((from, to)) = both {
+        relocate(cx, from, to)?;
     }
-    cx.reply.int(i64::from(copied.is_some()));
+    cx.reply.int(i64::from(both.is_some()));
     Ok(Done)
 }
 
-/// Copies a key to another place. Answers the source, or `None` where it is absent or its copy
-/// would replace a key.
+/// Opens a key and another place that it is to go to. `None` where it is absent or would replace a
+/// key.
 fn carry(
     cx: &mut Cx<'_, '_>,
     source: &[u8],
     target: (Db, &[u8]),
     replace: bool,
+    want: Want<'_>,
     by: Use,
-) -> Result<Option<SlotId>> {
+) -> Result<Option<(SlotId, SlotId)>> {
     if target == (cx.db, source) {
         return fail("ERR source and destination objects are the same");
     }
-    let slots = open_both(cx, (cx.db, source), target, by)?;
-    let slots = slots.filter(|(_, to)| replace || cx.keys.kind(*to).is_none());
-    if let Some((from, to)) = slots {
-        cx.keys.copy(from, to);
-    }
-    Ok(slots.map(|(from, _)| from))
+    let slots = open_both(cx, (cx.db, source), target, want, by)?;
+    Ok(slots.filter(|(_, to)| replace || cx.keys.kind(*to).is_none()))
 }
 
 /// Opens the key behind the subcommand. Where it is absent, replies with nothing.
-fn object(cx: &mut Cx<'_, '_>, what: What) -> Result<Option<SlotId>> {
-    let slot = cx.keys.open_as(cx.db, cx.args.get(2), what, Use::Look)?;
+fn object(cx: &mut Cx<'_, '_>, want: Want<'_>) -> Result<Option<SlotId>> {
+    let slot = cx.keys.open_as(cx.db, cx.args.get(2), want, Use::Look)?;
     if cx.keys.kind(slot).is_none() {
         cx.reply.null();
         return Ok(None);
@@ -230,14 +244,14 @@ fn object(cx: &mut Cx<'_, '_>, what: What) -> Result<Option<SlotId>> {
 }
 
 fn object_encoding(cx: &mut Cx<'_, '_>) -> Result {
-    if let Some(slot) = object(cx, What::Value)? {
+    if let Some(slot) = object(cx, Want::Small)? {
         cx.reply.bulk(cx.keys.encoding(slot).as_bytes());
     }
     Ok(Done)
 }
 
 fn object_freq(cx: &mut Cx<'_, '_>) -> Result {
-    match object(cx, What::Meta)? {
+    match object(cx, Want::Meta)? {
         None => Ok(Done),
         Some(_) => fail(
             "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please \
@@ -248,7 +262,7 @@ fn object_freq(cx: &mut Cx<'_, '_>) -> Result {
 }
 
 fn object_idletime(cx: &mut Cx<'_, '_>) -> Result {
-    if let Some(slot) = object(cx, What::Meta)? {
+    if let Some(slot) = object(cx, Want::Meta)? {
         let idle_s = cx.keys.idle_s(slot);
         cx.reply.int(i64::try_from(idle_s).unwrap_or(i64::MAX));
     }
@@ -257,9 +271,9 @@ fn object_idletime(cx: &mut Cx<'_, '_>) -> Result {
 
 /// Replies with 1, or with Redis' mark of what it would share.
 fn object_refcount(cx: &mut Cx<'_, '_>) -> Result {
-    if let Some(slot) = object(cx, What::Value)? {
+    if let Some(slot) = object(cx, Want::Value)? {
         let is_int = cx.keys.encoding(slot) == "int";
-        let content = cx.keys.string(slot)?.filter(|_| is_int);
+        let content = if is_int { cx.keys.string(slot)? } else { None };
         let number = content.and_then(|content| integer(content).ok());
         let shared = number.is_some_and(|number| (0..SHARED_END).contains(&number));
         cx.reply.int(if shared { SHARED } else { 1 });

@@ -10,22 +10,36 @@ use hashbrown::HashTable;
 use std::sync::OnceLock;
 
 pub mod clients;
+mod collections;
 pub mod config;
 pub mod connection;
 pub mod expire;
+pub mod hashes;
 pub mod info;
 pub mod introspection;
 pub mod keys;
 mod lcs;
+mod ordered;
 pub mod scan;
 pub mod server;
 mod set_options;
+pub mod sets;
 pub mod strings;
 pub mod tree;
+pub mod zset_algebra;
+pub mod zset_members;
+pub mod zset_ranges;
+pub mod zsets;
 
 /// The rows of all families. A static: a row has one address, by which it is told from others.
 static FAMILIES: &[&[Command]] = &[
     strings::COMMANDS,
+    hashes::COMMANDS,
+    zset_members::COMMANDS,
+    sets::COMMANDS,
+    zsets::COMMANDS,
+    zset_ranges::COMMANDS,
+    zset_algebra::COMMANDS,
     keys::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,

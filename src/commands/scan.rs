@@ -9,7 +9,7 @@ use crate::base::glob::{Case, matches};
 use crate::base::hash::hash64;
 use crate::command::table::{NO_KEY, READ, row};
 use crate::command::{
-    Command, Cx, Db, Done, Grant, Key, Keyspace, Need, Result, SYNTAX, Stop, What, fail,
+    Command, Cx, Db, Done, Grant, Key, Keyspace, Need, Result, SYNTAX, Stop, Want, fail,
 };
 use crate::keyspace::expiry::is_past;
 use crate::layout::cursor::{cursor_from_position, position_from_cursor};
@@ -49,13 +49,31 @@ fn keys(cx: &mut Cx<'_, '_>) -> Result {
 }
 
 /// The options of SCAN.
-struct Options<'a> {
+pub(super) struct Options<'a> {
     pattern: Option<&'a [u8]>,
     count: usize,
     kind: Option<&'a [u8]>,
 }
 
 impl<'a> Options<'a> {
+    /// The options of SSCAN and its like, which know no TYPE.
+    pub(super) fn parse_for_elements(args: impl Iterator<Item = &'a [u8]>) -> Result<Options<'a>> {
+        let options = Options::parse(args)?;
+        if options.kind.is_some() { fail(SYNTAX) } else { Ok(options) }
+    }
+
+    /// How many names a step is to look at.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Whether a name fits the pattern.
+    pub(super) fn admits(&self, name: &[u8]) -> bool {
+        // As in Redis, this pattern alone matches the empty name too.
+        let pattern = self.pattern.filter(|pattern| *pattern != b"*");
+        pattern.is_none_or(|pattern| matches(pattern, name, Case::Sensitive))
+    }
+
     fn parse(mut args: impl Iterator<Item = &'a [u8]>) -> Result<Options<'a>> {
         let mut options = Options { pattern: None, count: COUNT, kind: None };
         while let Some(option) = args.next() {
@@ -77,10 +95,7 @@ impl<'a> Options<'a> {
     }
 
     fn admit(&self, name: &[u8], kind: Type) -> bool {
-        // As in Redis, this pattern alone matches the empty name too.
-        let pattern = self.pattern.filter(|pattern| *pattern != b"*");
-        pattern.is_none_or(|pattern| matches(pattern, name, Case::Sensitive))
-            && self.kind.is_none_or(|word| is(word, kind.name()))
+        self.admits(name) && self.kind.is_none_or(|word| is(word, kind.name()))
     }
 }
 
@@ -92,17 +107,14 @@ fn scan(cx: &mut Cx<'_, '_>) -> Result {
     let args = cx.args;
     let cursor = parse_cursor(args.get(1))?;
     let options = Options::parse(args.skip(2).iter())?;
-    let (db, first) = (cx.db, if cursor == 0 { u64::MAX } else { cx.server.replayed });
-    let need = |keys: &Keyspace| {
-        let upto = first.min(keys.backlog.issued());
-        (keys.backlog.applied_seq() < upto).then_some(Need::Applied(upto))
-    };
+    cx.keys.wait_for_moves_of(cx.db)?;
+    let db = cx.db;
     let step = Need::Step { db, position: position_from_cursor(cursor), count: options.count };
     let (names, next) = match cx.grant.take() {
         Some(Grant::Step { names, next }) => (names, next),
         Some(Grant::Failed(error)) => return Err(Stop::Error(error)),
         Some(_) => return Err(Stop::Park(step)),
-        None => return Err(Stop::Park(need(cx.keys).unwrap_or(step))),
+        None => return Err(Stop::Park(first_need(cx, cursor).unwrap_or(step))),
     };
 
     cx.keys.show_all();
@@ -122,8 +134,16 @@ fn scan(cx: &mut Cx<'_, '_>) -> Result {
     Ok(Done)
 }
 
+/// What a step from this cursor waits for first: the tree has what was there when the scan began,
+/// and always what recovery replayed.
+pub(super) fn first_need(cx: &Cx<'_, '_>, cursor: u64) -> Option<Need> {
+    let first = if cursor == 0 { u64::MAX } else { cx.server.replayed };
+    let upto = first.min(cx.keys.backlog.issued());
+    (cx.keys.backlog.applied_seq() < upto).then_some(Need::Applied(upto))
+}
+
 /// A cursor as `strtoul` reads it: the sign is taken, the empty text is 0.
-fn parse_cursor(text: &[u8]) -> Result<u64> {
+pub(super) fn parse_cursor(text: &[u8]) -> Result<u64> {
     const INVALID: &str = "ERR invalid cursor";
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
@@ -175,6 +195,7 @@ fn confirm(
 /// after one of them had to be read, so that it finds what was read for it.
 fn randomkey(cx: &mut Cx<'_, '_>) -> Result {
     let db = cx.db;
+    cx.keys.wait_for_moves_of(db)?;
     if cx.keys.sizes.known(db) == Some(0) {
         cx.keys.show_all();
         cx.reply.null();
@@ -211,7 +232,7 @@ fn randomkey(cx: &mut Cx<'_, '_>) -> Result {
 /// The first of these names that is a key.
 fn first_present(cx: &mut Cx<'_, '_>, names: &[Key]) -> Result<Option<Key>> {
     for name in names {
-        let slot = cx.keys.open(cx.db, name, What::Meta)?;
+        let slot = cx.keys.open(cx.db, name, Want::Meta)?;
         if cx.keys.kind(slot).is_some() {
             return Ok(Some(name.clone()));
         }

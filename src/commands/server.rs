@@ -1,11 +1,14 @@
 //! Commands on the server as a whole: its time, its checkpoints and its end.
 
 use super::is;
+use crate::base::number::parse_i64;
 use crate::command::server::Shutdown;
 use crate::command::table::{
-    ADMIN, ALLOW_BUSY, FAST, LOADING, NO_ASYNC_LOADING, NO_KEY, NO_MULTI, NOSCRIPT, STALE, row,
+    ADMIN, ALLOW_BUSY, FAST, LOADING, NO_ASYNC_LOADING, NO_KEY, NO_MULTI, NOSCRIPT, STALE, WRITE,
+    row,
 };
-use crate::command::{Command, Cx, Done, Need, Result, SYNTAX, fail};
+use crate::command::{Command, Cx, Db, Done, Need, Result, SYNTAX, Stop, fail};
+use crate::layout::op::DATABASES;
 
 /// The rows.
 #[rustfmt::skip] // A row is a line, and its documentation the next.
@@ -18,6 +21,9 @@ pub const COMMANDS: &[Command] = &[
         .doc("server", "1.0.0", "Returns when the tree has everything and is synced."),
     row("shutdown", -1, NO_KEY, SHUTDOWN, shutdown, "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]")
         .doc("server", "1.0.0", "Brings everything into the tree and ends the server."),
+    row("swapdb", 3, NO_KEY, SWAPDB, swapdb, "index1 index2")
+        .doc("server", "4.0.0", "Has two databases change places.")
+        .categories(&["keyspace", "dangerous"]),
     row("time", 1, NO_KEY, LOADING.and(STALE).and(FAST), time, "")
         .doc("server", "2.6.0", "Replies with the Unix time: seconds and microseconds.")
         .tips(&["nondeterministic_output"]),
@@ -26,6 +32,32 @@ pub const COMMANDS: &[Command] = &[
 const SAVE: crate::command::table::Flags = ADMIN.and(NOSCRIPT).and(NO_ASYNC_LOADING).and(NO_MULTI);
 const SHUTDOWN: crate::command::table::Flags =
     ADMIN.and(NOSCRIPT).and(LOADING).and(STALE).and(NO_MULTI).and(ALLOW_BUSY);
+
+const SWAPDB: crate::command::table::Flags = WRITE.and(FAST);
+
+/// The databases change places at once, their directories once everything older is in the tree.
+fn swapdb(cx: &mut Cx<'_, '_>) -> Result {
+    let index = |text: &[u8], error: &'static str| match parse_i64(text) {
+        None => fail(error),
+        Some(index) => match Db::try_from(index) {
+            Ok(db) if db < DATABASES => Ok(db),
+            _ => fail("ERR DB index is out of range"),
+        },
+    };
+    let one = index(cx.args.get(1), "ERR invalid first DB index")?;
+    let other = index(cx.args.get(2), "ERR invalid second DB index")?;
+    if one != other {
+        await_no_backup(cx)?;
+        cx.keys.swap(one, other);
+    }
+    cx.reply.ok();
+    Ok(Done)
+}
+
+/// Parks the command while a backup runs: what is being copied must not change its place.
+pub(super) fn await_no_backup(cx: &mut Cx<'_, '_>) -> Result<()> {
+    if cx.server.backing_up { Err(Stop::Park(Need::NoBackup)) } else { Ok(()) }
+}
 
 fn time(cx: &mut Cx<'_, '_>) -> Result {
     let now_us = cx.server.now_us;

@@ -11,7 +11,7 @@ use crate::base::number::{Digits, parse_i64};
 use crate::command::table::{DENYOOM, FAST, Flags, KEY1, KEYS, KEYS2, PAIRS, READ, WRITE, row};
 use crate::command::{
     Command, Content, Cx, Done, Keyspace, NOT_A_FLOAT, NOT_AN_INTEGER, OFFSET, Result, SYNTAX,
-    SlotId, TOO_LONG, Use, What, content, fail,
+    SlotId, TOO_LONG, Use, Want, content, fail,
 };
 use crate::value::Form;
 use std::ops::RangeInclusive;
@@ -217,7 +217,7 @@ fn getex(cx: &mut Cx<'_, '_>) -> Result {
 
 /// Replies with a string or nothing for each key; what is no string is nothing.
 fn mget(cx: &mut Cx<'_, '_>) -> Result {
-    let slots = cx.keys.open_all(cx.db, cx.args.skip(1).iter(), What::Value, Use::Read)?;
+    let slots = cx.keys.open_all(cx.db, cx.args.skip(1).iter(), Want::Value, Use::Read)?;
     let lengths =
         slots.iter().map(|slot| cx.keys.string(*slot).ok().flatten().map_or(0, |s| s.len()));
     cx.admit_reply(lengths.sum())?;
@@ -253,7 +253,7 @@ fn open_pairs(cx: &mut Cx<'_, '_>, odd: &'static str) -> Result<Vec<SlotId>> {
     if cx.args.len().is_multiple_of(2) {
         return fail(odd);
     }
-    cx.keys.open_all(cx.db, cx.args.skip(1).iter().step_by(2), What::Meta, Use::Change)
+    cx.keys.open_all(cx.db, cx.args.skip(1).iter().step_by(2), Want::Meta, Use::Change)
 }
 
 fn set_pairs(cx: &mut Cx<'_, '_>, slots: &[SlotId]) {
@@ -380,7 +380,7 @@ fn range(start: i64, end: i64, len: usize) -> Option<RangeInclusive<usize>> {
 /// Replies with the subsequence, with LEN its length, with IDX the stretches it is made of.
 fn lcs(cx: &mut Cx<'_, '_>) -> Result {
     let args = cx.args;
-    let slots = cx.keys.open_all(cx.db, args.skip(1).iter().take(2), What::Value, Use::Read)?;
+    let slots = cx.keys.open_all(cx.db, args.skip(1).iter().take(2), Want::Value, Use::Read)?;
     let (Ok(a), Ok(b)) = (cx.keys.string(slots[0]), cx.keys.string(slots[1])) else {
         return fail(LCS_TYPE);
     };

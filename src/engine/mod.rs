@@ -21,7 +21,7 @@ use crate::dispatch::{self, Caller, Ground, Ran};
 use crate::journal::Group;
 use crate::keyspace::WARM_MAX;
 use crate::keyspace::{Error, Grant, Keyspace, Miss, Need};
-use crate::lanes::{Job, Lane};
+use crate::lanes::{Ask, Job, Lane, Question};
 use crate::layout::op::{Db, Key, Seq};
 use crate::resp::{Limits, Parsed, glance};
 use crate::session::{Parked, Session};
@@ -87,6 +87,7 @@ struct Waiting {
     /// The journal was asked to begin a backup; perhaps nobody waits for it any more.
     backup_asked: bool,
     backup_stop: Vec<ClientId>,
+    no_backup: Vec<ClientId>,
 }
 
 impl Engine {
@@ -282,7 +283,9 @@ impl Engine {
             Need::BackupStart(name) => {
                 let issued = self.keys.backlog.issued();
                 waiting.backup_start.push((issued, name, id));
+                self.server.backing_up = true;
             }
+            Need::NoBackup => waiting.no_backup.push(id),
             Need::BackupStop => {
                 waiting.backup_stop.push(id);
                 let name = self.server.backup.as_ref().map(|backup| backup.id.clone());
@@ -297,8 +300,28 @@ impl Engine {
                 }
                 waiting.counts.push((db, id));
             }
+            Need::Elements { .. }
+            | Need::Order { .. }
+            | Need::ElementCount { .. }
+            | Need::ElementStep { .. }
+            | Need::ElementSample { .. } => self.ask(id, need),
             Need::Step { db, position, count } => self.post(Job::Step(id, db, position, count)),
             Need::Sample { db, seed } => self.post(Job::Sample(id, db, seed)),
+        }
+    }
+
+    /// Has a question about a collection answered: at once, or when the writer can pause for it.
+    fn ask(&mut self, id: ClientId, need: Need) {
+        match need {
+            Need::ElementStep { db, key, kind, position, count } => {
+                let ask = Ask::Step(position, count);
+                self.post(Job::Ask(id, Question { db, key, kind, ask }));
+            }
+            Need::ElementSample { db, key, kind, seed } => {
+                let ask = Ask::Sample(seed);
+                self.post(Job::Ask(id, Question { db, key, kind, ask }));
+            }
+            need => self.pipeline.listings.push_back(Listing::Elements(id, need)),
         }
     }
 
@@ -438,6 +461,7 @@ impl Waiting {
         self.backup_start.retain(|(_, _, waiter)| *waiter != id);
         self.backup_began.retain(|waiter| *waiter != id);
         self.backup_stop.retain(|waiter| *waiter != id);
+        self.no_backup.retain(|waiter| *waiter != id);
     }
 
     /// Whether a backup is about to begin: there is one at a time.

@@ -8,8 +8,9 @@ use super::Engine;
 use crate::command::server::Shutdown;
 use crate::config::Fsync;
 use crate::journal::Group;
-use crate::lanes::Job;
-use crate::layout::op::{DATABASES, Db, Key, Seq};
+use crate::keyspace::Need;
+use crate::lanes::{Ask, Job, Question};
+use crate::layout::op::{DATABASES, Db, Key, Seq, Type};
 use std::collections::VecDeque;
 
 /// A layer for the writer has about this many bytes: some hundred keys.
@@ -99,6 +100,8 @@ pub(super) enum Listing {
     Names(crate::command::client::ClientId, Db, Key),
     /// For a size.
     Count(Db),
+    /// For a question about a collection.
+    Elements(crate::command::client::ClientId, Need),
 }
 
 impl Engine {
@@ -168,7 +171,9 @@ impl Engine {
         let was_written = self.keys.backlog.is_written();
         self.keys.backlog.synced(durable);
         let small = self.pipeline.committing_batches <= HOLD_BATCHES_MAX;
-        let idle = was_written && small && !self.pipeline.full;
+        // Moves take several syncs: nobody is to wait for those.
+        let moves = self.keys.backlog.has_moves();
+        let idle = was_written && small && !moves && !self.pipeline.full;
         if idle && self.fsync() == Fsync::Always && !self.keys.backlog.is_written() {
             self.pipeline.hold_until_us = Some(self.pipeline.now_us + HOLD_US);
         } else {
@@ -217,6 +222,9 @@ impl Engine {
         } else {
             None
         };
+        if self.feed_move() {
+            return;
+        }
         if let Some(layer) = layer {
             self.pipeline.writing = true;
             self.pipeline.writer_turn = false;
@@ -229,6 +237,24 @@ impl Engine {
             self.pipeline.writer_turn = false;
             self.start_listing();
         }
+    }
+
+    /// Has the moves that come next brought about, once a checkpoint has all that is older. Answers
+    /// whether the writer is busy with that.
+    fn feed_move(&mut self) -> bool {
+        let Some((seq, moves)) = self.keys.backlog.moves_due() else { return false };
+        if self.pipeline.full && self.pipeline.now_us < self.pipeline.retry_us {
+            // It was refused for want of room, and is tried again later.
+        } else if self.server.journal.checkpoint + 1 >= seq {
+            let job = Job::Move(seq, moves.to_vec());
+            self.pipeline.writing = true;
+            self.post(job);
+        } else if self.server.checkpoint + 1 < seq {
+            self.pipeline.writing = true;
+            self.pipeline.last_checkpoint_us = self.pipeline.now_us;
+            self.post(Job::SyncTree(seq - 1));
+        }
+        true
     }
 
     fn layer_for_full_disk(&mut self) -> Option<std::sync::Arc<crate::backlog::Layer>> {
@@ -248,6 +274,7 @@ impl Engine {
             || self.waiting.presses()
             || self.server.shutdown.is_some()
             || self.pipeline.writer_turn
+            || self.keys.backlog.has_moves()
             || self.keys.backlog.durable_bytes() > bound / 100 * BUSY_PERCENT
             || self.journal_is_long()
     }
@@ -282,7 +309,8 @@ impl Engine {
 
     /// Starts the next listing once the writer has paused: the names it does not know of stay.
     fn start_listing(&mut self) {
-        if self.pipeline.writing || self.pipeline.listing || self.pipeline.writer_turn {
+        let busy = self.pipeline.writing || self.pipeline.listing || self.pipeline.writer_turn;
+        if busy || self.keys.backlog.has_moves() {
             return;
         }
         let Some(listing) = self.pipeline.listings.pop_front() else { return };
@@ -293,12 +321,38 @@ impl Engine {
                 let bytes_max = self.server.config.reply_bytes;
                 self.post(Job::Names { id, db, pattern, overlay, bytes_max });
             }
+            Listing::Elements(id, need) => {
+                let question = self.question(need);
+                self.post(Job::Ask(id, question));
+            }
             Listing::Count(db) => {
                 let overlay = self.keys.overlay(db);
                 let present = overlay.names.values().filter(|present| **present).count();
                 self.keys.sizes.begin_count(db, present);
                 self.post(Job::Count(db, overlay));
             }
+        }
+    }
+
+    /// A question about all elements of a collection, with what memory knows better.
+    fn question(&mut self, need: Need) -> Question {
+        match need {
+            Need::Elements { db, key, kind, what } => {
+                let overlay = self.keys.element_overlay(db, &key, kind);
+                let ask = Ask::Elements(what, overlay, self.server.config.reply_bytes);
+                Question { db, key, kind, ask }
+            }
+            Need::Order { db, key } => {
+                let kind = Type::Zset;
+                let overlay = self.keys.element_overlay(db, &key, kind);
+                Question { db, key, kind, ask: Ask::Order(overlay) }
+            }
+            Need::ElementCount { db, key, kind } => {
+                let overlay = self.keys.element_overlay(db, &key, kind);
+                self.keys.begin_count(db, &key);
+                Question { db, key, kind, ask: Ask::Count(overlay) }
+            }
+            _ => unreachable!("other needs have no listing"),
         }
     }
 
@@ -315,13 +369,19 @@ impl Engine {
         self.keys.applied(failed);
         self.pipeline.full = was_full || (self.pipeline.full && !self.keys.backlog.is_written());
         if was_full {
-            self.pipeline.retry_us = self.pipeline.now_us + RETRY_US;
+            self.note_full();
         }
         self.pipeline.last_space_us = 0;
         self.check_room();
         self.end_hold();
         self.wake();
         self.feed_writer();
+    }
+
+    /// The disk has refused something: it is tried again after a pause.
+    pub(super) fn note_full(&mut self) {
+        self.pipeline.full = true;
+        self.pipeline.retry_us = self.pipeline.now_us + RETRY_US;
     }
 
     /// Refuses writes where what is in the backlog might find no room, and admits them again.
@@ -408,7 +468,7 @@ impl Engine {
     /// Has the sizes noted that are known: the last thing of a clean stop.
     pub fn record_sizes(&mut self) {
         let sizes = (0..DATABASES).filter_map(|db| Some((db, self.keys.sizes.known(db)?)));
-        let job = Job::RecordSizes(sizes.collect());
+        let job = Job::RecordSizes(sizes.collect(), self.keys.large_collections());
         self.post(job);
     }
 

@@ -2,9 +2,8 @@
 
 use super::Engine;
 use crate::command::server::Backup;
-use crate::keyspace::{Error, Grant, Miss, Stop};
+use crate::keyspace::{Error, Found, Grant, Miss, Stop};
 use crate::lanes::{Lane, Report};
-use crate::layout::reader::Loaded;
 use std::io;
 
 impl Engine {
@@ -49,17 +48,27 @@ impl Engine {
                 self.note_applied(&applied, took_us);
                 self.applied(&applied.failed, applied.full.is_some());
             }
+            Report::Moved(seq) => self.moved(seq),
+            Report::MovesRefused => {
+                self.pipeline.writing = false;
+                self.note_full();
+            }
             Report::TreeSynced(seq) => self.tree_synced(seq),
             Report::Loaded(miss, loaded) => self.loaded(&miss, loaded),
-            Report::Names(id, names) => {
-                let names = names.map(|(bulks, count)| Grant::Names { bulks, count });
-                self.grant(id, names.unwrap_or_else(Grant::Failed));
+            Report::Answer(id, grant, paused) => {
+                self.grant(id, grant.unwrap_or_else(Grant::Failed));
+                if paused {
+                    self.end_listing();
+                }
+            }
+            Report::ElementsCounted(id, db, key, count) => {
+                let grant = count.map(|count| {
+                    self.keys.end_count(db, &key, count);
+                    Grant::Done
+                });
+                self.grant(id, grant.unwrap_or_else(Grant::Failed));
                 self.end_listing();
             }
-            Report::Step(id, step) => {
-                self.answer(id, step.map(|(names, next)| Grant::Step { names, next }));
-            }
-            Report::Sample(id, names) => self.answer(id, names.map(Grant::Sample)),
             Report::Counted(db, count) => {
                 self.counted(db, count);
                 self.end_listing();
@@ -78,10 +87,13 @@ impl Engine {
         }
     }
 
-    fn answer(&mut self, id: u64, grant: io::Result<Grant>) {
-        let grant = grant
-            .unwrap_or_else(|error| Grant::Failed(Error::new(format!("ERR cannot read {error}"))));
-        self.grant(id, grant);
+    fn moved(&mut self, seq: u64) {
+        self.pipeline.writing = false;
+        self.pipeline.full = false;
+        self.keys.backlog.moved();
+        self.keys.moves_done(seq);
+        self.wake();
+        self.feed_writer();
     }
 
     fn tree_synced(&mut self, seq: u64) {
@@ -96,13 +108,25 @@ impl Engine {
 
     fn backup_began(&mut self, refused: Option<Error>) {
         self.waiting.backup_asked = false;
+        self.mind_backup();
         for id in std::mem::take(&mut self.waiting.backup_began) {
             self.grant(id, refused.clone().map_or(Grant::Done, Grant::Failed));
         }
     }
 
+    /// Notes whether a backup runs, and lets those go on who waited until none does.
+    fn mind_backup(&mut self) {
+        self.server.backing_up = self.server.backup.is_some() || self.waiting.backup_begins();
+        if !self.server.backing_up {
+            for id in std::mem::take(&mut self.waiting.no_backup) {
+                self.grant(id, Grant::Done);
+            }
+        }
+    }
+
     fn backup_ended(&mut self, whole: bool) {
         self.server.backup = None;
+        self.mind_backup();
         for id in std::mem::take(&mut self.waiting.backup_stop) {
             let lost = "ERR the backup was lost: the server was restarted, or the journal grew \
                         beyond DREDIS_BACKUP_JOURNAL_BYTES or a tenth of the free space; start \
@@ -112,7 +136,7 @@ impl Engine {
         }
     }
 
-    fn loaded(&mut self, miss: &Miss, loaded: io::Result<Option<Loaded>>) {
+    fn loaded(&mut self, miss: &Miss, loaded: io::Result<Option<Found>>) {
         let result = self.keys.end_load(miss, loaded);
         let waiters = self.loading.remove(&(miss.db, miss.key.clone())).unwrap_or_default();
         for id in waiters {

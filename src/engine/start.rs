@@ -208,6 +208,7 @@ fn build(
         replayed: status.durable,
         checkpoint_ms: settings.now_ms,
         backup: None,
+        backing_up: false,
         refusing: None,
         shutdown: None,
     };

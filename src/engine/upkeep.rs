@@ -2,11 +2,11 @@
 
 use super::Engine;
 use crate::command::client::{Client, Closing};
+use crate::keyspace::Want;
 use crate::keyspace::{Miss, Need, Stop, expiry};
 use crate::lanes::{Job, Lane};
 use crate::layout::hints::Hints;
 use crate::layout::op::{DATABASES, Db, Key};
-use crate::layout::reader::What;
 use crate::layout::writer::Applied;
 use hashbrown::HashSet;
 use std::collections::BTreeSet;
@@ -140,7 +140,7 @@ impl Engine {
     fn look_at(&mut self, db: Db, key: &Key) {
         // What the last command was allowed says nothing of now.
         self.keys.may_expire = true;
-        match self.keys.open(db, key, What::Meta) {
+        match self.keys.open(db, key, Want::Meta) {
             Ok(id) => self.keys.note_deadline(id),
             Err(Stop::Park(Need::Loads)) => {
                 for miss in self.keys.take_misses() {
@@ -191,6 +191,10 @@ impl Engine {
     }
 
     fn go_on_walking(&mut self) {
+        if self.is_free(Lane::Lister) && self.keys.take_walk_wanted() {
+            self.post(Job::MarkHints(false));
+            self.upkeep.walk = Some(Walk { db: 0, position: 0, deadlines: true });
+        }
         if let Some(Walk { db, position, deadlines }) = self.upkeep.walk
             && self.is_free(Lane::Lister)
         {

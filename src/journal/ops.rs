@@ -10,6 +10,8 @@
 //!         | 6 db key element                  Absent
 //!         | 7 db key                          AbsentKey
 //!         | 8 db                              AbsentDb
+//!         | 9 db key db key                   Move: the first key becomes the second
+//!         | 10 db db                          Move: the databases change places
 //! db      = number
 //! key     = number byte*                      length, bytes
 //! kind    = 1 (string) | 2 (hash) | 3 (set) | 4 (zset)
@@ -31,7 +33,7 @@
 //! Nothing here knows frames or what an op does.
 
 use crate::base::score::Score;
-use crate::layout::op::{Content, Db, Element, Key, Op, Type};
+use crate::layout::op::{Content, Db, Element, Key, Move, Op, Type};
 
 const MAKE: u8 = 1;
 const VALUE: u8 = 2;
@@ -41,6 +43,8 @@ const PUT: u8 = 5;
 const ABSENT: u8 = 6;
 const ABSENT_KEY: u8 = 7;
 const ABSENT_DB: u8 = 8;
+const MOVE_KEY: u8 = 9;
+const SWAP: u8 = 10;
 
 /// Every type with its number.
 const KINDS: [(Type, u8); 4] =
@@ -85,6 +89,16 @@ pub fn encode(ops: &[Op], out: &mut Vec<u8>) {
             Op::AbsentDb(db) => {
                 out.push(ABSENT_DB);
                 put_number(out, u64::from(*db));
+            }
+            Op::Move(Move::Key((from_db, from), (to_db, to))) => {
+                put_start(out, MOVE_KEY, *from_db, from);
+                put_number(out, u64::from(*to_db));
+                put_bytes(out, to);
+            }
+            Op::Move(Move::Swap(one, other)) => {
+                out.push(SWAP);
+                put_number(out, u64::from(*one));
+                put_number(out, u64::from(*other));
             }
         }
     }
@@ -147,11 +161,11 @@ impl Input<'_> {
     fn op(&mut self) -> Result<Op, String> {
         let at = self.at;
         let op = self.byte()?;
-        if op == ABSENT_DB {
-            return Ok(Op::AbsentDb(self.db()?));
-        }
-        if !(MAKE..=ABSENT_KEY).contains(&op) {
-            return Err(format!("expected an op of kind 1 to 8 at byte {at}, came {op}"));
+        match op {
+            ABSENT_DB => return Ok(Op::AbsentDb(self.db()?)),
+            SWAP => return Ok(Op::Move(Move::Swap(self.db()?, self.db()?))),
+            MAKE..=ABSENT_KEY | MOVE_KEY => {}
+            _ => return Err(format!("expected an op of kind 1 to 10 at byte {at}, came {op}")),
         }
         let (db, key) = (self.db()?, self.key()?);
         Ok(match op {
@@ -161,6 +175,7 @@ impl Input<'_> {
             EXPIRES => Op::Expires(db, key, self.number()?.checked_sub(1)),
             PUT => Op::Put(db, key, self.element()?, self.content()?),
             ABSENT => Op::Absent(db, key, self.element()?),
+            MOVE_KEY => Op::Move(Move::Key((db, key), (self.db()?, self.key()?))),
             _ => Op::AbsentKey(db, key),
         })
     }
@@ -263,6 +278,8 @@ mod tests {
             Op::Put(2, key(b"z"), Element::Scored(Score::MAX, key(b"m")), key(b"")),
             Op::AbsentKey(3, key(&[7; 200])),
             Op::AbsentDb(u16::MAX),
+            Op::Move(Move::Key((1, key(b"a")), (2, key(b"b")))),
+            Op::Move(Move::Swap(3, 4)),
         ];
         let mut bytes = Vec::new();
         encode(&ops, &mut bytes);
@@ -281,7 +298,7 @@ mod tests {
         }
         let bad: [&[u8]; 7] = [
             &[0],
-            &[9, 0],
+            &[11, 0],
             &[1, 0, 1, b'a', 9],
             &[6, 0, 1, b'a', 9],
             &[8, 0x80, 0x80, 0x04],

@@ -12,6 +12,11 @@ use crate::value::Value;
 /// What a slot costs beside the bytes of key and value, about.
 const SLOT_BYTES: usize = size_of::<Slot>() + 32;
 
+/// A collection of more elements in memory than this is dropped by and by,
+const TRIM_MIN: usize = 1_000;
+/// so many elements a step.
+const TRIM_STEPS: usize = 1_000;
+
 /// What is known of one key.
 #[derive(Debug)]
 pub struct Slot {
@@ -110,8 +115,9 @@ impl Cache {
     }
 
     /// Moves the clock hand over up to `steps` slots and drops those that were not used since it
-    /// last passed and that no parked command asked for. Answers the bytes that this freed.
-    pub fn sweep(&mut self, steps: usize) -> usize {
+    /// last passed and that no parked command asked for. Hands them to `dropped` and answers the
+    /// bytes that this freed.
+    pub fn sweep(&mut self, steps: usize, mut dropped: impl FnMut(Slot)) -> usize {
         let before = self.bytes;
         for _ in 0..steps.min(self.slots.places()) {
             self.hand = (self.hand + 1) % self.slots.places();
@@ -119,11 +125,20 @@ impl Cache {
             let Some(slot) = self.slots.get_mut(place) else { continue };
             if slot.recent || slot.pins > 0 {
                 slot.recent = false;
+            } else if slot.value.as_ref().is_some_and(|value| value.known_len() > TRIM_MIN) {
+                self.trim(place);
+                break; // That was the work of a whole step.
             } else if let Some(slot) = self.slots.remove(place) {
                 self.bytes -= slot.bytes;
+                dropped(slot);
             }
         }
         before - self.bytes
+    }
+
+    /// Drops elements of a large collection, but not the collection.
+    fn trim(&mut self, place: u32) {
+        self.change(place, |slot| slot.value.as_mut().map(|value| value.trim(TRIM_STEPS)));
     }
 }
 

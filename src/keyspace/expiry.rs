@@ -52,6 +52,17 @@ impl Expiry {
         self.near.pop_first().map(|(_, db, key)| (db, key))
     }
 
+    /// Two databases have changed places.
+    pub fn swap(&mut self, one: Db, other: Db) {
+        let swapped = |db| match db {
+            db if db == one => other,
+            db if db == other => one,
+            db => db,
+        };
+        let near = std::mem::take(&mut self.near);
+        self.near = near.into_iter().map(|(ms, db, key)| (ms, swapped(db), key)).collect();
+    }
+
     /// The next deadline that is known here.
     pub fn next_ms(&self) -> Option<u64> {
         self.near.first().map(|(ms, _, _)| *ms)

@@ -10,19 +10,26 @@
 mod cache;
 pub mod expiry;
 mod filter;
+pub mod load;
+pub mod moves;
+mod mutate;
 pub mod need;
 mod sizes;
+mod verify;
 
-use crate::backlog::{Backlog, Layer, Said, View, patched};
+use crate::backlog::{Backlog, Layer};
+use crate::base::bytes::Bytes;
 use crate::disk::Wait;
-use crate::layout::op::{Content, DATABASES, Db, Key, Op, Seq, Type};
-use crate::layout::reader::{Loaded, TreeReader, What};
-use crate::value::{Form, StringValue, Value};
+use crate::layout::op::{Content, DATABASES, Db, Key, Move, Op, Seq, Type};
+use crate::layout::reader::TreeReader;
+use crate::value::{Count, Value};
 use cache::{Cache, Slot};
 use expiry::Expiry;
 use filter::Filter;
 use hashbrown::{HashMap, HashSet};
-pub use need::{Error, Grant, Need, Stop, reply_too_long};
+pub use load::{Found, Miss, Want, Wanted};
+pub use need::{Error, Grant, Listed, Need, Stop, reply_too_long};
+use sizes::Counts;
 pub use sizes::Sizes;
 use std::io;
 use std::sync::Arc;
@@ -55,17 +62,6 @@ pub enum Use {
 /// The slot of a key that counts as absent though something is left of it.
 const NOWHERE: u32 = u32::MAX;
 
-/// A key that the tree has to be asked for on a helper thread.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Miss {
-    /// Its database.
-    pub db: Db,
-    /// Its name.
-    pub key: Key,
-    /// Whether its value is needed, or only that it is there.
-    pub what: What,
-}
-
 /// Figures since the start, for INFO.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
@@ -81,6 +77,15 @@ pub struct Figures {
     pub loads_at_once: u64,
     /// Keys for which a command was parked.
     pub loads_parked: u64,
+}
+
+/// A load under way.
+#[derive(Default)]
+struct Load {
+    /// What the writer has brought into the tree meanwhile, newest first.
+    kept: Vec<Arc<Layer>>,
+    /// The key has changed its place: what is read counts for nothing.
+    outdated: bool,
 }
 
 /// All keys of all databases.
@@ -99,16 +104,29 @@ pub struct Keyspace {
     pub may_expire: bool,
     caches: [Cache; DATABASES as usize],
     filter: Filter,
+    /// The same of the elements of collections.
+    members: Filter,
+    /// Collections that may have lost their last element, in the command under way.
+    emptied: Vec<SlotId>,
+    /// How many elements large collections have that were dropped from the cache.
+    counts: Counts,
+    /// Collections whose elements are being counted, with what came and went since.
+    counting: HashMap<(Db, Key), i64>,
     reader: TreeReader,
     budget: usize,
     ops: Vec<Op>,
     misses: Vec<Miss>,
     shown: Seq,
-    /// The newest batch that emptied a database.
-    flushed: Seq,
+    /// For each database the newest batch that emptied or replaced it as a whole.
+    floors: [Seq; DATABASES as usize],
     hand: usize,
-    loads: HashMap<(Db, Key), Vec<Arc<Layer>>>,
-    retired: Vec<Cache>,
+    loads: HashMap<(Db, Key), Load>,
+    /// Moves that the tree does not have yet.
+    moving: Vec<(Seq, Move)>,
+    /// Names and deadlines are to be looked for in the tree.
+    walk_wanted: bool,
+    /// What a helper is to free.
+    retired: Vec<Box<dyn Send>>,
 }
 
 impl Keyspace {
@@ -122,15 +140,21 @@ impl Keyspace {
             now_ms: 0,
             may_expire: true,
             caches: std::array::from_fn(|_| Cache::default()),
-            filter: Filter::new(budget / FILTER_SHARE),
+            filter: Filter::new(budget / FILTER_SHARE / 2),
+            members: Filter::new(budget / FILTER_SHARE / 2),
+            emptied: Vec::new(),
+            counts: Counts::default(),
+            counting: HashMap::new(),
             reader,
             budget: budget - budget / FILTER_SHARE,
             ops: Vec::new(),
             misses: Vec::new(),
             shown: 0,
-            flushed: 0,
+            floors: [0; DATABASES as usize],
             hand: 0,
             loads: HashMap::new(),
+            moving: Vec::new(),
+            walk_wanted: false,
             retired: Vec::new(),
         }
     }
@@ -140,13 +164,13 @@ impl Keyspace {
     ///
     /// Stops with [`Need::Loads`] where a helper has to read first, and with an error where the
     /// tree cannot be read: never is a key absent because it could not be read.
-    pub fn open(&mut self, db: Db, key: &[u8], what: What) -> Result<SlotId, Stop> {
-        self.open_as(db, key, what, Use::Change)
+    pub fn open(&mut self, db: Db, key: &[u8], want: Want<'_>) -> Result<SlotId, Stop> {
+        self.open_as(db, key, want, Use::Change)
     }
 
     /// As [`Keyspace::open`], and says what the key is opened for.
-    pub fn open_as(&mut self, db: Db, key: &[u8], what: What, by: Use) -> Result<SlotId, Stop> {
-        let slot = self.find(db, key, what, by)?;
+    pub fn open_as(&mut self, db: Db, key: &[u8], want: Want<'_>, by: Use) -> Result<SlotId, Stop> {
+        let slot = self.find(db, key, want, by)?;
         if by != Use::Change {
             let found = self.kind(slot).is_some();
             self.figures.hits += u64::from(found);
@@ -155,10 +179,10 @@ impl Keyspace {
         Ok(slot)
     }
 
-    fn find(&mut self, db: Db, key: &[u8], what: What, by: Use) -> Result<SlotId, Stop> {
+    fn find(&mut self, db: Db, key: &[u8], want: Want<'_>, by: Use) -> Result<SlotId, Stop> {
         let index = match self.caches[usize::from(db)].find(key) {
-            Some(index) if self.is_loaded(db, index, what) => index,
-            _ => self.bring(db, key, what)?,
+            Some(index) if self.is_loaded(db, index, want) => index,
+            _ => self.bring(db, key, want)?,
         };
         let now_s = (self.now_ms / 1000) as u32;
         let cache = &mut self.caches[usize::from(db)];
@@ -166,7 +190,7 @@ impl Keyspace {
             cache.touch(index, now_s);
         }
         let slot = cache.slot(index);
-        self.shown = self.shown.max(slot.seq);
+        self.shown = self.shown.max(slot.seq).max(self.floors[usize::from(db)]);
         let id = SlotId { db, index };
         if slot.value.is_some()
             && slot.deadline.is_some_and(|deadline| expiry::is_past(deadline, self.now_ms))
@@ -193,7 +217,7 @@ impl Keyspace {
         std::hint::black_box(slots.map(|slot| slot.and_then(|slot| slot.key.first())));
         let contents = values.map(|value| match value {
             Some(Value::String(string)) => string.content(),
-            None => None,
+            _ => None,
         });
         std::hint::black_box(contents.map(|content| content.and_then(|bytes| bytes.first())));
     }
@@ -203,7 +227,7 @@ impl Keyspace {
         &mut self,
         db: Db,
         keys: impl Iterator<Item = &'k [u8]>,
-        what: What,
+        want: Want<'_>,
         by: Use,
     ) -> Result<Vec<SlotId>, Stop> {
         let mut slots = Vec::with_capacity(keys.size_hint().0);
@@ -212,7 +236,7 @@ impl Keyspace {
         for keys in keys.chunks(WARM_MAX) {
             self.warm(db, keys);
             for key in keys {
-                match self.open_as(db, key, what, by) {
+                match self.open_as(db, key, want, by) {
                     Ok(slot) => slots.push(slot),
                     Err(Stop::Park(Need::Loads)) => missing = true,
                     Err(error) => return Err(error),
@@ -222,77 +246,42 @@ impl Keyspace {
         if missing { Err(Stop::Park(Need::Loads)) } else { Ok(slots) }
     }
 
-    fn is_loaded(&self, db: Db, index: u32, what: What) -> bool {
-        match &self.caches[usize::from(db)].slot(index).value {
-            Some(Value::String(string)) => what == What::Meta || string.content().is_some(),
-            None => true,
-        }
+    fn is_loaded(&self, db: Db, index: u32, want: Want<'_>) -> bool {
+        let value = &self.caches[usize::from(db)].slot(index).value;
+        value.as_ref().is_none_or(|value| want.is_met_by(value))
     }
 
-    /// Brings a key into the cache without waiting for the disk.
-    fn bring(&mut self, db: Db, key: &[u8], what: What) -> Result<u32, Stop> {
+    /// Brings what is wanted of a key into the cache without waiting for the disk.
+    fn bring(&mut self, db: Db, key: &[u8], want: Want<'_>) -> Result<u32, Stop> {
         if self.filter.excludes(name_hash(db, key)) {
-            // A name that was never added: only a flush could be what a power cut takes back.
             let cache = &mut self.caches[usize::from(db)];
-            return Ok(cache.insert(key.into(), None, None, self.flushed));
+            return Ok(cache.insert(key.into(), None, None, 0));
         }
-        if let Some(index) = self.absorb(db, key, what, None, &[])? {
+        self.wait_for_moves(db, key)?;
+        if let Some(index) = self.absorb(db, key, want, None, &[])? {
             return Ok(index);
         }
+        let miss = Miss { db, key: key.into(), wanted: want.keep() };
         if self.loads.contains_key(key_of(db, key).as_ref()) {
-            return Err(self.miss(db, key, what));
+            return Err(self.miss(miss));
         }
-        match self.reader.load(db, key, what, Wait::No) {
-            Ok(loaded) => {
+        match load::load(&self.reader, &miss, Wait::No) {
+            Ok(found) => {
                 self.figures.loads_at_once += 1;
-                let index = self.absorb(db, key, what, Some(loaded), &[])?;
-                Ok(index.expect("a load answers what is asked"))
+                match self.absorb(db, key, want, Some(found), &[])? {
+                    Some(index) => Ok(index),
+                    None => Err(self.miss(miss)),
+                }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Err(self.miss(db, key, what))
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(self.miss(miss)),
             Err(error) => Err(cannot_read(&error)),
         }
     }
 
-    fn miss(&mut self, db: Db, key: &[u8], what: What) -> Stop {
+    fn miss(&mut self, miss: Miss) -> Stop {
         self.figures.loads_parked += 1;
-        self.misses.push(Miss { db, key: key.into(), what });
+        self.misses.push(miss);
         Stop::Park(Need::Loads)
-    }
-
-    /// Puts together what backlog and tree say of a key. `None` where the tree has to be asked.
-    fn absorb(
-        &mut self,
-        db: Db,
-        key: &[u8],
-        what: What,
-        loaded: Option<Option<Loaded>>,
-        kept: &[Arc<Layer>],
-    ) -> Result<Option<u32>, Stop> {
-        let view = self.backlog.view(db, key, kept);
-        let asked = loaded.is_some();
-        let loaded = loaded.flatten();
-        let Some((kind, deadline)) = meta(&view, asked, loaded.as_ref()) else { return Ok(None) };
-        let Some(kind) = kind else {
-            drop(view);
-            return Ok(Some(self.put_slot(db, key, None, None)));
-        };
-        let content = match view.value() {
-            (Said::Is(content), patches) => Some(patched(content, &patches)),
-            (Said::Absent, _) => return Err(damaged(key, "it has a type and no value")),
-            (Said::Tree, _) if !asked => return Ok(None),
-            (Said::Tree, patches) => {
-                loaded.and_then(|loaded| loaded.value).map(|content| patched(content, &patches))
-            }
-        };
-        drop(view);
-        if what == What::Value && content.is_none() {
-            return Err(damaged(key, "its value was not found"));
-        }
-        assert_eq!(kind, Type::String);
-        let string = content.map_or_else(StringValue::unloaded, StringValue::new);
-        Ok(Some(self.put_slot(db, key, Some(Value::String(string)), deadline)))
     }
 
     fn put_slot(&mut self, db: Db, key: &[u8], value: Option<Value>, deadline: Option<u64>) -> u32 {
@@ -344,146 +333,6 @@ impl Keyspace {
         (self.now_ms / 1000).saturating_sub(u64::from(used_s))
     }
 
-    /// The string at a key, `None` where the key is absent, WRONGTYPE where it is something else.
-    /// The key was opened with [`What::Value`].
-    pub fn string(&self, id: SlotId) -> Result<Option<&Content>, Stop> {
-        match self.slot(id).and_then(|slot| slot.value.as_ref()) {
-            None => Ok(None),
-            Some(Value::String(string)) => Ok(string.content()),
-        }
-    }
-
-    /// What OBJECT ENCODING replies for a key that is there.
-    pub fn encoding(&self, id: SlotId) -> &'static str {
-        match self.slot(id).and_then(|slot| slot.value.as_ref()) {
-            Some(Value::String(string)) => string.encoding(),
-            None => "raw",
-        }
-    }
-
-    /// Makes a key a string with this content; the deadline of a string that was there stays.
-    pub fn put_string(&mut self, id: SlotId, content: Content) {
-        match self.kind(id) {
-            Some(Type::String) => self.record(id, |db, key| Op::Value(db, key, content.clone())),
-            _ => {
-                self.remove(id);
-                self.create(id, Type::String, content.clone());
-            }
-        }
-        self.change(id, |slot| match &mut slot.value {
-            Some(Value::String(string)) => string.put(content),
-            None => slot.value = Some(Value::String(StringValue::new(content))),
-        });
-    }
-
-    /// Makes a key a string with this content and no deadline: SET.
-    pub fn set_string(&mut self, id: SlotId, content: Content) {
-        self.put_string(id, content);
-        self.set_deadline(id, None);
-    }
-
-    /// Notes that Redis would keep the string at a key in this form; it stays so until it is put.
-    pub fn keep_as(&mut self, id: SlotId, form: Form) {
-        self.caches[usize::from(id.db)].change(id.index, |slot| {
-            if let Some(Value::String(string)) = &mut slot.value {
-                string.keep_as(form);
-            }
-        });
-    }
-
-    /// Writes `data` at `offset` of the string at a key: APPEND and SETRANGE.
-    pub fn patch_string(&mut self, id: SlotId, offset: u64, data: Content) {
-        self.record(id, |db, key| Op::Patch(db, key, offset, data.clone()));
-        self.change(id, |slot| {
-            if let Some(Value::String(string)) = &mut slot.value {
-                string.patch(offset, data);
-            }
-        });
-    }
-
-    /// Sets or takes away the deadline of a key that is there.
-    pub fn set_deadline(&mut self, id: SlotId, deadline: Option<u64>) {
-        let before = self.deadline(id);
-        if before == deadline {
-            return;
-        }
-        self.record(id, |db, key| Op::Expires(db, key, deadline));
-        self.change(id, |slot| slot.deadline = deadline);
-        // A later one, too: its hint is the only one left once that of the earlier one was read.
-        if let Some(ms) = deadline {
-            self.file_deadline(id.db, self.key(id), ms);
-        }
-    }
-
-    /// Notes when a key is to be looked at: in memory where that is soon, and as a hint on disk.
-    pub fn file_deadline(&mut self, db: Db, key: Key, ms: u64) {
-        self.backlog.hint(expiry::minute(ms), db, key.clone());
-        self.expiry.file(ms, db, key, self.now_ms);
-    }
-
-    /// Notes the deadline of a key that was looked at and is still there, in memory: that it has a
-    /// hint on disk was seen to when it was set.
-    pub fn note_deadline(&mut self, id: SlotId) {
-        if let Some(ms) = self.deadline(id).filter(|ms| !expiry::is_past(*ms, self.now_ms)) {
-            self.expiry.file(ms, id.db, self.key(id), self.now_ms);
-        }
-    }
-
-    /// Removes a key; answers whether it was there.
-    pub fn remove(&mut self, id: SlotId) -> bool {
-        if self.kind(id).is_none() {
-            return false;
-        }
-        self.record(id, Op::AbsentKey);
-        self.sizes.add(id.db, -1);
-        self.change(id, |slot| {
-            slot.value = None;
-            slot.deadline = None;
-        });
-        true
-    }
-
-    /// Makes `to` what `from` is, value and deadline; both were opened with [`What::Value`].
-    pub fn copy(&mut self, from: SlotId, to: SlotId) {
-        let deadline = self.deadline(from);
-        let Some(value) = self.slot(from).and_then(|slot| slot.value.clone()) else { return };
-        self.remove(to);
-        let Value::String(string) = &value;
-        let content = string.content().expect("a key is loaded before it is copied").clone();
-        self.create(to, value.kind(), content);
-        self.change(to, |slot| slot.value = Some(value));
-        self.set_deadline(to, deadline);
-    }
-
-    /// Empties a database.
-    pub fn flush(&mut self, db: Db) {
-        self.ops.push(Op::AbsentDb(db));
-        self.flushed = self.backlog.next_seq();
-        self.shown = self.flushed;
-        self.sizes.set(db, 0);
-        self.retired.push(std::mem::take(&mut self.caches[usize::from(db)]));
-        if (0..DATABASES).all(|db| self.sizes.known(db) == Some(0)) {
-            self.filter.clear();
-        }
-    }
-
-    fn create(&mut self, id: SlotId, kind: Type, content: Content) {
-        let key = self.key(id);
-        self.filter.add(name_hash(id.db, &key));
-        self.sizes.add(id.db, 1);
-        self.ops.push(Op::Make(id.db, key.clone(), kind));
-        self.ops.push(Op::Value(id.db, key, content));
-    }
-
-    fn record(&mut self, id: SlotId, op: impl FnOnce(Db, Key) -> Op) {
-        let key = self.key(id);
-        self.ops.push(op(id.db, key));
-    }
-
-    fn key(&self, id: SlotId) -> Key {
-        self.caches[usize::from(id.db)].slot(id.index).key.clone()
-    }
-
     /// Says that the reply speaks of every key there is.
     pub fn show_all(&mut self) {
         self.shown = self.backlog.next_seq().saturating_sub(u64::from(self.ops.is_empty()));
@@ -507,6 +356,7 @@ impl Keyspace {
     /// Makes one batch of the ops of the command: answers its sequence number, `None` where the
     /// command changed nothing. `journal` is called with it and the ops first.
     pub fn settle(&mut self, journal: impl FnOnce(Seq, &[Op])) -> Option<Seq> {
+        self.remove_emptied();
         if self.ops.is_empty() {
             return None;
         }
@@ -521,10 +371,21 @@ impl Keyspace {
             match op {
                 Op::Expires(db, key, Some(ms)) => self.file_deadline(*db, key.clone(), *ms),
                 Op::Make(db, key, _) => self.filter.add(name_hash(*db, key)),
+                Op::Move(places) => self.replay_move(seq, places),
+                Op::Put(db, key, element, _) => {
+                    self.members.add(load::member_hash(*db, key, element.name()));
+                }
                 _ => {}
             }
         }
         self.backlog.replay(seq, ops);
+    }
+
+    fn replay_move(&mut self, seq: Seq, places: &Move) {
+        if let Move::Key(_, (db, key)) = places {
+            self.filter.add(name_hash(*db, key));
+        }
+        self.moving.push((seq, places.clone()));
     }
 
     /// Notes that a helper was asked to load a key.
@@ -535,19 +396,20 @@ impl Keyspace {
     }
 
     /// Takes in what a helper loaded, with what was applied while it read merged over it.
-    pub fn end_load(
-        &mut self,
-        miss: &Miss,
-        loaded: io::Result<Option<Loaded>>,
-    ) -> Result<(), Stop> {
-        let kept = self.loads.remove(&(miss.db, miss.key.clone())).unwrap_or_default();
-        let loaded = loaded.map_err(|error| cannot_read(&error))?;
-        if let Some(index) = self.caches[usize::from(miss.db)].find(&miss.key)
-            && self.is_loaded(miss.db, index, miss.what)
-        {
-            return Ok(()); // A command has written the whole key meanwhile.
+    pub fn end_load(&mut self, miss: &Miss, found: io::Result<Option<Found>>) -> Result<(), Stop> {
+        let load = self.loads.remove(&(miss.db, miss.key.clone())).unwrap_or_default();
+        if load.outdated {
+            return Ok(()); // The command asks again.
         }
-        self.absorb(miss.db, &miss.key, miss.what, Some(loaded), &kept).map(drop)
+        let found = found.map_err(|error| cannot_read(&error))?;
+        miss.wanted.with(|want| {
+            if let Some(index) = self.caches[usize::from(miss.db)].find(&miss.key)
+                && self.is_loaded(miss.db, index, want)
+            {
+                return Ok(()); // A command has written what was asked for meanwhile.
+            }
+            self.absorb(miss.db, &miss.key, want, Some(found), &load.kept).map(drop)
+        })
     }
 
     /// Keeps a slot from being evicted until [`Keyspace::unpin`] is called as often.
@@ -571,8 +433,8 @@ impl Keyspace {
     pub fn applied(&mut self, failed: &[(Db, Key)]) {
         let Some(layer) = self.backlog.applied(failed) else { return };
         if crate::base::variant::step(crate::base::variant::Step::MergeLoad) {
-            for kept in self.loads.values_mut() {
-                kept.insert(0, layer.clone());
+            for load in self.loads.values_mut() {
+                load.kept.insert(0, layer.clone());
             }
         }
     }
@@ -584,13 +446,18 @@ impl Keyspace {
         let mut idle = 0;
         while bytes > self.budget && idle < 4 * usize::from(DATABASES) {
             self.hand = (self.hand + 1) % self.caches.len();
-            let freed = self.caches[self.hand].sweep(SWEEP_STEPS);
+            let (db, counts) = (self.hand as Db, &mut self.counts);
+            let freed = self.caches[self.hand].sweep(SWEEP_STEPS, |slot| {
+                if let Some(value) = slot.value {
+                    counts.keep(db, slot.key, &value);
+                }
+            });
             self.figures.evicted_bytes += freed as u64;
             bytes -= freed;
             let pointless = freed == 0 && self.caches[self.hand].len() <= SWEEP_STEPS;
             idle = if pointless { idle + 1 } else { 0 };
         }
-        self.retired.drain(..).map(|cache| Box::new(cache) as Box<dyn Send>).collect()
+        std::mem::take(&mut self.retired)
     }
 
     /// Bytes of the cache, without the filter of names.
@@ -609,9 +476,9 @@ impl Keyspace {
         self.reader.dir(db, key, Wait::Yes).map_err(|error| cannot_read(&error))
     }
 
-    /// Says whether the filter has the names of the tree.
+    /// Says whether the filter has the names of the tree, as a walk found them.
     pub fn set_filter_complete(&mut self, complete: bool) {
-        self.filter.set_complete(complete);
+        self.filter.set_complete(complete && !self.walk_wanted);
     }
 
     /// Whether the filter has the names of the tree.
@@ -639,6 +506,40 @@ impl Keyspace {
         Overlay { names, emptied }
     }
 
+    /// What memory knows of the elements of a collection and the tree does not: for a listing.
+    pub fn element_overlay(&self, db: Db, key: &[u8], kind: Type) -> ElementOverlay {
+        let view = self.backlog.view(db, key, &[]);
+        ElementOverlay { emptied: view.hides_tree(), elements: load::pending(&view, kind) }
+    }
+
+    /// The elements of a collection are being counted: what comes and goes from here on is added.
+    pub fn begin_count(&mut self, db: Db, key: &Key) {
+        self.counting.insert((db, key.clone()), 0);
+    }
+
+    /// A count found so many elements; it counts for nothing where the key was removed meanwhile.
+    pub fn end_count(&mut self, db: Db, key: &Key, count: u64) {
+        let Some(since) = self.counting.remove(&(db, key.clone())) else { return };
+        let cache = &mut self.caches[usize::from(db)];
+        if let Some(index) = cache.find(key) {
+            let count = Count::Exact(count.saturating_add_signed(since));
+            cache.change(index, |slot| slot.value.as_mut().map(|value| value.set_count(count)));
+        }
+    }
+
+    /// The large collections whose number of elements is known.
+    pub fn large_collections(&self) -> Vec<(Db, Key, Type, u64)> {
+        let cached = self.caches.iter().enumerate().flat_map(|(db, cache)| {
+            let known = move |slot: &Slot| {
+                let value = slot.value.as_ref()?;
+                let count = sizes::large_count(value)?;
+                Some((db as Db, slot.key.clone(), value.kind(), count))
+            };
+            cache.iter().filter_map(known)
+        });
+        cached.chain(self.counts.iter()).collect()
+    }
+
     fn expired_slots(&self, db: Db, now_ms: u64) -> HashSet<Key> {
         let due = self.expiry.due(db, now_ms);
         due.filter(|key| {
@@ -648,49 +549,6 @@ impl Keyspace {
         })
         .cloned()
         .collect()
-    }
-
-    /// Checks that loading what the ops made gives the values in memory, for every slot. For tests.
-    ///
-    /// # Errors
-    /// Says which key differs, and how.
-    pub fn check(&self) -> Result<(), String> {
-        for (db, cache) in self.caches.iter().enumerate() {
-            for slot in cache.iter() {
-                self.check_slot(db as Db, slot)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn check_slot(&self, db: Db, slot: &Slot) -> Result<(), String> {
-        let loaded = self.reader.load(db, &slot.key, What::Value, Wait::Yes);
-        let loaded = loaded.map_err(|error| error.to_string())?;
-        let view = self.backlog.view(db, &slot.key, &[]);
-        let (kind, deadline) = meta(&view, true, loaded.as_ref()).unwrap_or_default();
-        let present = kind.is_some();
-        let value = match view.value() {
-            (Said::Is(content), patches) => Some(patched(content, &patches)),
-            (Said::Absent, _) => None,
-            (Said::Tree, patches) => loaded
-                .as_ref()
-                .and_then(|loaded| loaded.value.clone())
-                .map(|value| patched(value, &patches)),
-        };
-        let same = match &slot.value {
-            None => !present,
-            Some(Value::String(string)) => {
-                present
-                    && deadline == slot.deadline
-                    && (string.content().is_none() || string.content() == value.as_ref())
-            }
-        };
-        let name = String::from_utf8_lossy(&slot.key).into_owned();
-        if same {
-            Ok(())
-        } else {
-            Err(format!("{db}/{name}: memory has {slot:?}, the ops made {value:?}"))
-        }
     }
 }
 
@@ -703,26 +561,13 @@ pub struct Overlay {
     pub emptied: bool,
 }
 
-/// The type and deadline of a key as the backlog and the tree have them: `None` where the tree has
-/// to be asked first.
-fn meta(
-    view: &View<'_>,
-    asked: bool,
-    loaded: Option<&Loaded>,
-) -> Option<(Option<Type>, Option<u64>)> {
-    let kind = match view.kind() {
-        Said::Absent => return Some((None, None)),
-        Said::Is(kind) => Some(kind),
-        Said::Tree if asked => loaded.map(|loaded| loaded.kind),
-        Said::Tree => return None,
-    };
-    let deadline = match view.expires() {
-        Said::Absent => None,
-        Said::Is(ms) => Some(ms),
-        Said::Tree if asked => loaded.and_then(|loaded| loaded.expires),
-        Said::Tree => return None,
-    };
-    Some((kind, deadline.filter(|_| kind.is_some())))
+/// Elements of a collection as memory knows them, laid over a listing of the tree.
+#[derive(Clone, Debug, Default)]
+pub struct ElementOverlay {
+    /// What elements hold, or that they are absent, whatever the tree lists.
+    pub elements: HashMap<Bytes, Option<Content>>,
+    /// Whether the tree's elements count for nothing.
+    pub emptied: bool,
 }
 
 fn key_of(db: Db, key: &[u8]) -> Box<(Db, Key)> {

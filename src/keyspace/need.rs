@@ -1,6 +1,8 @@
 //! What stops a command: an error for the client, or a need that others have to meet first.
 
-use crate::layout::op::{Db, Key, Seq, Type};
+use crate::base::bytes::Bytes;
+use crate::layout::op::{Content, Db, Key, Seq, Type};
+use crate::value::Order;
 use std::borrow::Cow;
 
 /// The text of an error reply, with its code, without `-` and line end.
@@ -70,6 +72,57 @@ pub enum Need {
         /// The chance.
         seed: u64,
     },
+    /// The elements of a large collection, [`Grant::Names`].
+    Elements {
+        /// The database.
+        db: Db,
+        /// The key.
+        key: Key,
+        /// Its type.
+        kind: Type,
+        /// What of them.
+        what: Listed,
+    },
+    /// All members of a large sorted set, [`Grant::Order`].
+    Order {
+        /// The database.
+        db: Db,
+        /// The key.
+        key: Key,
+    },
+    /// One step of SSCAN, HSCAN or ZSCAN, [`Grant::Elements`].
+    ElementStep {
+        /// The database.
+        db: Db,
+        /// The key.
+        key: Key,
+        /// Its type.
+        kind: Type,
+        /// Where the step begins in the directory.
+        position: u64,
+        /// How many names are wanted.
+        count: usize,
+    },
+    /// Some names from a random place of a collection, [`Grant::Sample`].
+    ElementSample {
+        /// The database.
+        db: Db,
+        /// The key.
+        key: Key,
+        /// Its type.
+        kind: Type,
+        /// The chance.
+        seed: u64,
+    },
+    /// The number of elements of a collection: afterwards its value knows it.
+    ElementCount {
+        /// The database.
+        db: Db,
+        /// The key.
+        key: Key,
+        /// Its type.
+        kind: Type,
+    },
     /// The number of keys of a database: afterwards the sizes know it.
     Count {
         /// The database.
@@ -81,10 +134,23 @@ pub enum Need {
     Synced(Seq),
     /// A backup begins with this name: moves done, a checkpoint, the journal pinned.
     BackupStart(String),
+    /// No backup runs: then directories may change their places.
+    NoBackup,
     /// The backup that runs ends.
     BackupStop,
     /// The backlog has room for a write.
     Room,
+}
+
+/// What of the elements of a collection is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// Their names.
+    Names,
+    /// What they hold.
+    Contents,
+    /// Both, a name and its content in turn.
+    Both,
 }
 
 /// What a command finds when it runs again.
@@ -106,6 +172,15 @@ pub enum Grant {
     },
     /// Some names.
     Sample(Vec<Key>),
+    /// All members of a sorted set.
+    Order(Order),
+    /// One step through a collection.
+    Elements {
+        /// Names, with what the tree has of them.
+        elements: Vec<(Bytes, Content)>,
+        /// Where the next step begins; `None` at the end.
+        next: Option<u64>,
+    },
     /// What was waited for is so.
     Done,
     /// It could not be done.

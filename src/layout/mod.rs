@@ -19,6 +19,7 @@ pub mod hints;
 pub mod index;
 mod links;
 mod listing;
+mod moves;
 pub mod names;
 pub mod op;
 pub mod paths;

@@ -96,20 +96,54 @@ pub enum Op {
     AbsentKey(Db, Key),
     /// The database is empty.
     AbsentDb(Db),
+    /// What lies in one place lies in another. Moves come first in their batch, and speak of the
+    /// tree as it was before it.
+    Move(Move),
+}
+
+/// A change of place: the one kind of op that is no postcondition. The writer brings about all
+/// that is older first, and nothing that is newer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// The first key becomes the second one, whatever that was.
+    Key((Db, Key), (Db, Key)),
+    /// Two databases change places.
+    Swap(Db, Db),
+}
+
+impl Move {
+    /// Whether what lies at this key changes place, or is replaced.
+    pub fn touches(&self, db: Db, key: &[u8]) -> bool {
+        match self {
+            Move::Key(from, to) => [from, to].iter().any(|(of, name)| *of == db && name == key),
+            Move::Swap(one, other) => db == *one || db == *other,
+        }
+    }
+
+    /// Whether names in this database change.
+    pub fn touches_db(&self, db: Db) -> bool {
+        match self {
+            Move::Key((from, _), (to, _)) | Move::Swap(from, to) => db == *from || db == *to,
+        }
+    }
 }
 
 impl Op {
-    /// The database that it speaks of, and the key, unless it speaks of all of them.
-    pub fn place(&self) -> (Db, Option<&Key>) {
+    /// The databases that it speaks of, and the key, unless it speaks of all of them.
+    pub fn places(&self) -> Vec<(Db, Option<&Key>)> {
         match self {
+            Op::Move(Move::Key((from_db, from), (to_db, to))) => {
+                vec![(*from_db, Some(from)), (*to_db, Some(to))]
+            }
+            Op::Move(Move::Swap(one, other)) => vec![(*one, None), (*other, None)],
             Op::Make(db, key, _)
             | Op::Value(db, key, _)
             | Op::Patch(db, key, ..)
             | Op::Expires(db, key, _)
             | Op::Put(db, key, ..)
             | Op::Absent(db, key, _)
-            | Op::AbsentKey(db, key) => (*db, Some(key)),
-            Op::AbsentDb(db) => (*db, None),
+            | Op::AbsentKey(db, key) => vec![(*db, Some(key))],
+            Op::AbsentDb(db) => vec![(*db, None)],
         }
     }
 }

@@ -125,6 +125,16 @@ pub fn within(dir: &str, name: &str) -> String {
     format!("{dir}/{name}")
 }
 
+/// A directory on its way: the `n`th of batch `seq`.
+pub fn moving(seq: u64, n: usize) -> String {
+    format!("{JOURNAL_MOVES}/{seq}.{n}")
+}
+
+/// There if all directories of batch `seq` have left their places.
+pub fn stashed(seq: u64) -> String {
+    format!("{JOURNAL_MOVES}/{seq}.stashed")
+}
+
 /// A temporary file.
 pub fn tmp(number: u64) -> String {
     format!("{TMP}/{number}")

@@ -57,9 +57,9 @@ pub struct Applied {
 
 /// Writes the tree. One of them exists a ROOT_DIR.
 pub struct TreeWriter {
-    files: Files,
+    pub(super) files: Files,
     reader: TreeReader,
-    markers: Arc<Markers>,
+    pub(super) markers: Arc<Markers>,
     regroup: Regroup,
 }
 
@@ -163,7 +163,10 @@ impl TreeWriter {
     }
 
     /// Tries again while descriptors run out: that is no answer about the tree.
-    fn patiently<T>(&mut self, work: impl Fn(&mut Self) -> io::Result<T>) -> io::Result<T> {
+    pub(super) fn patiently<T>(
+        &mut self,
+        work: impl Fn(&mut Self) -> io::Result<T>,
+    ) -> io::Result<T> {
         for _ in 1..DESCRIPTOR_TRIES_MAX {
             match work(self) {
                 Err(error) if disk::is_out_of_descriptors(&error) => {

@@ -1,12 +1,15 @@
 """The commands that the differential test sends, and how each is made up.
 
 A row is one command: its name, how often it comes, and a function that makes its arguments. A new
-data type adds rows. Keys and values come from small pools, so that commands meet. Deliberately
-does not know what a reply looks like: that is for the servers and for normalisers.py.
+data type adds rows; those of sets, hashes and sorted sets are in collection_commands.py. Keys,
+elements and values come from small pools, so that commands meet. Deliberately does not know what a
+reply looks like: that is for the servers and for normalisers.py.
 
 Times: a relative time is at least DISTANT, so that no key expires while the test runs in either
 unit; an absolute one is far in the future or long past.
 """
+
+from collection_commands import COLLECTION_ROWS, LEX
 
 DISTANT = 200_000_000
 PAST = [b"1", b"1000000000"]
@@ -26,6 +29,8 @@ GARBAGE = [b"abc", b"", b"-", b"1.5", b"9223372036854775808", b"0x10", b" 1", b"
 PATTERNS = [b"*", b"k*", b"k?", b"[kl]*", b"k[0-9]", b"[^k]*", b"\\*", b"", b"*1*", b"nothing*",
             b"k[1-", b"\\", b"*\\", b"k[\\]]", b"[a-z]1", b"[z-a]1", b"***", b"{tag}*"]
 MUTATED_SHARE = 0.12
+TYPED_KEYS = 4
+OTHER_TYPE_SHARE = 0.06  # How often a command gets a key that most likely has another type.
 FOLLOWED = {b"SET", b"GETEX", b"SETEX", b"PSETEX"}
 
 
@@ -43,6 +48,17 @@ class Maker:
             self.keys += [b"", b"\x00", b"\xff\xfe\x00\r\n", b"n" * 255, b"m" * 300, b"\xc3" * 100,
                           b"-", b"\n", b"%", b"%~", b"z\xe2\x80\xae"]
             self.values += [b"\x00" * 10, bytes(range(256)), b"\xff" * 5000, b"z" * 70000]
+        self.typed_keys = {kind: [b"%s%d" % (kind[:1].encode(), n) for n in range(TYPED_KEYS)]
+                           for kind in ("set", "hash", "zset")}
+        self.members = [b"a", b"b", b"c", b"d", b"aa", b"hello", b"Hello World", b"1", b"2", b"3",
+                        b"-7", b"01", b"-0", b"1.0", b"0.1", b"", b"a/b", b".", b"%41", b"x" * 64,
+                        b"caf\xc3\xa9", b"9223372036854775807", b"m1", b"m77", b"m1500", b"77"]
+        if binary:
+            for keys in self.typed_keys.values():
+                keys += [b"%b\x00\xff/" % keys[0], b"%b" % keys[0] * 140]
+            self.members += [b"\x00", b"\xff\xfe\x00\r\n", b"n" * 255, b"m" * 300, b"\xc3" * 100,
+                             b"\n", b"%", b"%~", b"x" * 65, b"y" * 5000, bytes(range(256))]
+        self.every_key = self.keys + [key for keys in self.typed_keys.values() for key in keys]
         self.rows = [row for row in ROWS if row[0].decode() not in without]
         self.weights = [weight for _, weight, _ in self.rows]
 
@@ -53,7 +69,31 @@ class Maker:
         return self.rng.random() < share
 
     def key(self):
-        return self.pick(self.keys)
+        """A key for a string, most often."""
+        return self.pick(self.every_key if self.chance(OTHER_TYPE_SHARE) else self.keys)
+
+    def typed(self, kind):
+        """A key for a set, a hash or a zset, most often."""
+        if self.chance(OTHER_TYPE_SHARE):
+            return self.pick(self.every_key)
+        return self.pick(self.typed_keys[kind])
+
+    def any_key(self):
+        if self.chance(0.3):
+            return self.typed(self.pick(["set", "hash", "zset"]))
+        return self.key()
+
+    def any_keys(self, most=4):
+        return [self.any_key() for _ in range(self.rng.randint(1, most))]
+
+    def member(self):
+        """A member of a set or a zset, or a field of a hash."""
+        if self.chance(0.15):
+            return b"m%d" % self.rng.randrange(3000)
+        return self.pick(self.members[:8] if self.chance(0.6) else self.members)
+
+    def some_members(self, most=4):
+        return [self.member() for _ in range(self.rng.randint(1, most))]
 
     def some_keys(self, most=4):
         return [self.key() for _ in range(self.rng.randint(1, most))]
@@ -92,7 +132,8 @@ class Maker:
         """A list of commands that belong together, most often one."""
         name, _, make = self.rng.choices(self.rows, self.weights)[0]
         args = [self.case(word) for word in name.split()] + make(self)
-        command = self.mutate(args) if self.chance(MUTATED_SHARE) and name not in RIGID else args
+        rigid = name in RIGID or any(arg.startswith(LEX) for arg in args)
+        command = args if rigid or not self.chance(MUTATED_SHARE) else self.mutate(args)
         if command[0].upper() in FOLLOWED and len(command) > 1:
             # SET with a time long past leaves a key that goes when it is next looked at.
             return [command, [b"EXISTS", command[1]]]
@@ -175,7 +216,8 @@ def scan_options(m):
     if m.chance(0.6):
         options += [m.case(b"COUNT"), m.pick([b"1", b"3", b"10", b"1000", b"0", b"-1", b"abc"])]
     if m.chance(0.4):
-        options += [m.case(b"TYPE"), m.pick([b"string", b"STRING", b"hash", b"nosuch"])]
+        options += [m.case(b"TYPE"), m.pick([b"string", b"STRING", b"hash", b"set", b"zset",
+                                             b"ZSET", b"nosuch"])]
     return options
 
 
@@ -217,9 +259,16 @@ INNER = [[b"GET", b"k1"], [b"SET", b"k1", b"v", b"EX", b"1000"],
          [b"LCS", b"a", b"b"],
          [b"OBJECT", b"ENCODING", b"k1"], [b"PING"], [b"NOSUCH", b"a"], [b"GET"],
          [b"COPY", b"a", b"b"],
-         [b"SET", b"a", b"v", b"GET"], [b"MSETNX", b"a", b"1"], [b"EXISTS", b"a"], [b"KEYS", b"*"]]
+         [b"SET", b"a", b"v", b"GET"], [b"MSETNX", b"a", b"1"], [b"EXISTS", b"a"], [b"KEYS", b"*"],
+         [b"SADD", b"s", b"a", b"b"], [b"SMOVE", b"s", b"t", b"a"], [b"HSET", b"h", b"f", b"v"],
+         [b"SINTERCARD", b"2", b"s", b"t"], [b"SDIFFSTORE", b"d", b"s", b"t"],
+         [b"ZADD", b"z", b"1", b"a"], [b"ZDIFF", b"1", b"z"],
+         [b"ZUNIONSTORE", b"d", b"2", b"a", b"b", b"WEIGHTS", b"1", b"2"],
+         [b"ZRANGESTORE", b"d", b"z", b"0", b"-1"], [b"ZMPOP", b"2", b"a", b"b", b"MIN"]]
 DOCUMENTED = [b"get", b"SET", b"mset", b"del", b"nosuch", b"rename", b"scan", b"expire", b"lcs",
-              b"getex", b"append", b"ping", b"copy", b"dbsize", b"select", b"object"]
+              b"getex", b"append", b"ping", b"copy", b"dbsize", b"select", b"object", b"sadd",
+              b"spop", b"sinterstore", b"sintercard", b"smove", b"hset", b"HGETALL", b"hincrby",
+              b"hscan", b"zadd", b"zrange", b"zunionstore", b"zmpop", b"zcount", b"swapdb"]
 CLIENT_KILLS = [[b"ID", b"999999999"], [b"1.2.3.4:5"], [b"ADDR", b"1.2.3.4:5"], [b"ID", b"abc"],
                 [b"TYPE", b"bogus"], [b"TYPE", b"master"], [b"USER", b"nosuch"], [b"ID"], [],
                 [b"LADDR", b"1.2.3.4:5"], [b"SKIPME", b"maybe"], [b"BOGUS", b"x"], [b"ID", b"0"],
@@ -262,33 +311,34 @@ ROWS = [
     (b"GETRANGE", 8, lambda m: [m.key(), m.small(), m.small()]),
     (b"SUBSTR", 4, lambda m: [m.key(), m.small(), m.small()]),
     (b"LCS", 8, lambda m: [m.key(), m.key()] + lcs_options(m)),
-    (b"DEL", 8, lambda m: m.some_keys(3)),
-    (b"UNLINK", 5, lambda m: m.some_keys(3)),
-    (b"EXISTS", 8, lambda m: m.some_keys()),
-    (b"TOUCH", 4, lambda m: m.some_keys()),
-    (b"TYPE", 6, lambda m: [m.key()]),
+    (b"DEL", 8, lambda m: m.any_keys(3)),
+    (b"UNLINK", 5, lambda m: m.any_keys(3)),
+    (b"EXISTS", 8, lambda m: m.any_keys()),
+    (b"TOUCH", 4, lambda m: m.any_keys()),
+    (b"TYPE", 6, lambda m: [m.any_key()]),
     (b"KEYS", 2, lambda m: [m.pick(PATTERNS)]),
     (b"SCAN", 3, lambda m: [b"0"] + scan_options(m)),
     (b"SCAN", 1, lambda m: [m.pick([b"abc", b"-1", b"", b"1x", b"99999999999999999999999"])]),
     (b"RANDOMKEY", 1, lambda m: []),
-    (b"RENAME", 8, lambda m: [m.key(), m.key()]),
-    (b"RENAMENX", 6, lambda m: [m.key(), m.key()]),
-    (b"COPY", 8, lambda m: [m.key(), m.key()] + copy_options(m)),
-    (b"MOVE", 5, lambda m: [m.key(), database(m)]),
-    (b"OBJECT ENCODING", 10, lambda m: [m.key()]),
-    (b"OBJECT REFCOUNT", 2, lambda m: [m.key()]),
-    (b"OBJECT IDLETIME", 2, lambda m: [m.key()]),
-    (b"OBJECT FREQ", 2, lambda m: [m.key()]),
-    (b"EXPIRE", 10, lambda m: [m.key(), m.time()] + expire_options(m)),
-    (b"PEXPIRE", 8, lambda m: [m.key(), m.time()] + expire_options(m)),
-    (b"EXPIREAT", 6, lambda m: [m.key(), m.moment()] + expire_options(m)),
-    (b"PEXPIREAT", 6, lambda m: [m.key(), m.moment()] + expire_options(m)),
-    (b"TTL", 8, lambda m: [m.key()]),
-    (b"PTTL", 8, lambda m: [m.key()]),
-    (b"EXPIRETIME", 5, lambda m: [m.key()]),
-    (b"PEXPIRETIME", 5, lambda m: [m.key()]),
-    (b"PERSIST", 6, lambda m: [m.key()]),
+    (b"RENAME", 8, lambda m: [m.any_key(), m.any_key()]),
+    (b"RENAMENX", 6, lambda m: [m.any_key(), m.any_key()]),
+    (b"COPY", 8, lambda m: [m.any_key(), m.any_key()] + copy_options(m)),
+    (b"MOVE", 5, lambda m: [m.any_key(), database(m)]),
+    (b"OBJECT ENCODING", 10, lambda m: [m.any_key()]),
+    (b"OBJECT REFCOUNT", 2, lambda m: [m.any_key()]),
+    (b"OBJECT IDLETIME", 2, lambda m: [m.any_key()]),
+    (b"OBJECT FREQ", 2, lambda m: [m.any_key()]),
+    (b"EXPIRE", 10, lambda m: [m.any_key(), m.time()] + expire_options(m)),
+    (b"PEXPIRE", 8, lambda m: [m.any_key(), m.time()] + expire_options(m)),
+    (b"EXPIREAT", 6, lambda m: [m.any_key(), m.moment()] + expire_options(m)),
+    (b"PEXPIREAT", 6, lambda m: [m.any_key(), m.moment()] + expire_options(m)),
+    (b"TTL", 8, lambda m: [m.any_key()]),
+    (b"PTTL", 8, lambda m: [m.any_key()]),
+    (b"EXPIRETIME", 5, lambda m: [m.any_key()]),
+    (b"PEXPIRETIME", 5, lambda m: [m.any_key()]),
+    (b"PERSIST", 6, lambda m: [m.any_key()]),
     (b"SELECT", 3, lambda m: [database(m)]),
+    (b"SWAPDB", 1.5, lambda m: [database(m), database(m)]),
     (b"DBSIZE", 3, lambda m: []),
     (b"FLUSHDB", 0.15, lambda m: m.pick([[], [b"SYNC"], [b"ASYNC"]])),
     (b"FLUSHALL", 0.1, lambda m: m.pick([[], [b"SYNC"], [b"ASYNC"]])),
@@ -314,6 +364,6 @@ ROWS = [
     (b"HELLO", 1, lambda m: m.pick([[], [b"2"], [b"3"], [b"3", b"SETNAME", b"joe"]])),
     (b"RESET", 0.5, lambda m: []),
     (b"", 8, lambda m: m.pick(ODD)),
-]
+] + COLLECTION_ROWS
 # Commands whose arguments are not to be spoiled: the result would end the test or a connection.
 RIGID = {b"CLIENT KILL", b"CONFIG GET", b"", b"FLUSHALL", b"FLUSHDB"}

@@ -2,8 +2,8 @@
 
 Each thread has keys of its own and one connection, so the state of its keys is the state after its
 acknowledged commands and some prefix of those it sent since. Batches (MSET and MSETNX of 20 keys)
-write one value into all keys of the batch. Values are unique. Deliberately does not know what ends
-the server or how it is started again.
+write one value into all keys of the batch. Values are unique. typed_load.py adds the other types.
+Deliberately does not know what ends the server or how it is started again.
 """
 
 import random
@@ -35,6 +35,9 @@ class Client:
 
     def name(self, text):
         return b"t%d:%s" % (self.number, text.encode())
+
+    def apply(self, state, command):
+        return apply(state, command)
 
     def groups(self):
         return [self.batch] + self.fresh
@@ -87,9 +90,10 @@ class Client:
             self.taken(command, reply)
 
     def taken(self, command, reply):
+        expected = self.apply(self.state, command)
         if isinstance(reply, Error) and not reply.startswith(b"ERR no such key"):
-            raise Lost("%s answered %s" % (command[0].decode(), reply.decode(errors="replace")))
-        expected = apply(self.state, command)
+            if reply != expected:
+                raise Lost("%s answered %s" % (command[0].decode(), reply.decode(errors="replace")))
         if expected is not None and reply != expected and not isinstance(reply, Error):
             self.wrong.append("%r answered %r, expected %r" % (command[:3], reply, expected))
         self.pending.pop(0)
@@ -99,22 +103,25 @@ class Client:
         """The states that may be found: after what is acknowledged, and after each one sent."""
         states, state = [dict(self.state)], dict(self.state)
         for command in self.pending:
-            apply(state, command)
+            self.apply(state, command)
             states.append(dict(state))
         return states
 
     def judge(self, found):
         """What is wrong with the state found: (keys lost or wrong, half batches)."""
-        states = self.possible()
-        half = sum(1 for group in self.groups() if len({found.get(key) for key in group}) > 1)
+        states, half = self.possible(), self.half(found)
         if found in states:
             return [], half
         lost = []
-        for key in sorted(set(found).union(*states)):
+        for key in sorted(set(found).union(*states), key=repr):
             allowed = [state.get(key) for state in states]
             if found.get(key) not in allowed:
                 lost.append((key, found.get(key), allowed[0]))
         return lost or [(b"(a mixture of states)", None, None)], half
+
+    def half(self, found):
+        """Batches of which only a part is there."""
+        return sum(1 for group in self.groups() if len({found.get(key) for key in group}) > 1)
 
     def settle(self, found):
         """Goes on from what was found."""
@@ -164,8 +171,8 @@ def apply(state, command):
 class Load:
     """Several clients at work until the server goes or `stop` is called."""
 
-    def __init__(self, threads, seed):
-        self.clients = [Client(number, seed) for number in range(threads)]
+    def __init__(self, threads, seed, client=Client):
+        self.clients = [client(number, seed) for number in range(threads)]
         self.threads, self.stopping, self.ended = [], False, []
 
     def start(self, port):
@@ -200,15 +207,36 @@ class Load:
         return [text for client in self.clients for text in client.wrong]
 
 
-def read_state(connection):
-    """Everything in database 0: a map from key to (value, deadline or -1)."""
-    keys = connection.call(b"KEYS", b"*")
-    values = connection.calls([(b"GET", key) for key in keys])
-    deadlines = connection.calls([(b"PEXPIRETIME", key) for key in keys])
-    return {key: (value, deadline) for key, value, deadline in zip(keys, values, deadlines)}
+def read_state(connection, databases=1):
+    """Everything in database 0: a map from key to (value, deadline or -1), as typed_load.py has it
+    where there are other types. With more databases, a pair of number and key for theirs."""
+    state = {}
+    for number in range(databases):
+        if databases > 1:
+            connection.call(b"SELECT", number)
+        keys = connection.call(b"KEYS", b"*")
+        types = connection.calls([(b"TYPE", key) for key in keys])
+        values = [read_value(connection, key, kind) for key, kind in zip(keys, types)]
+        deadlines = connection.calls([(b"PEXPIRETIME", key) for key in keys])
+        for key, value, deadline in zip(keys, values, deadlines):
+            state[key if number == 0 else (number, key)] = (value, deadline)
+    return state
+
+
+def read_value(connection, key, kind):
+    if kind == b"string":
+        return connection.call(b"GET", key)
+    if kind == b"set":
+        return kind, frozenset(connection.call(b"SMEMBERS", key))
+    if kind == b"hash":
+        flat = connection.call(b"HGETALL", key)
+        return kind, dict(zip(flat[::2], flat[1::2]))
+    flat = connection.call(b"ZRANGE", key, b"0", b"-1", b"WITHSCORES")
+    return kind, {name: int(score) for name, score in zip(flat[::2], flat[1::2])}
 
 
 def share(state, client):
     """The part of a state that is one client's."""
     prefix = b"t%d:" % client.number
-    return {key: value for key, value in state.items() if key.startswith(prefix)}
+    return {key: value for key, value in state.items()
+            if (key if isinstance(key, bytes) else key[1]).startswith(prefix)}

@@ -11,17 +11,19 @@
 //! The engine makes [`Job`]s and takes [`Report`]s; nothing else is shared. The server runs each
 //! lane on a thread, tests run them inline and in any order. A worker knows no clients.
 
+mod reading;
+
 use crate::backlog::Layer;
-use crate::base::glob;
 use crate::command::client::ClientId;
-use crate::disk::{Disk, Wait};
+use crate::disk::{Disk, is_full};
 use crate::journal::{self, Group, Journal};
-use crate::keyspace::{Error, Miss, Overlay, reply_too_long};
+use crate::keyspace::{Error, Found, Grant, Miss, Overlay};
 use crate::layout::hints;
-use crate::layout::op::{Db, Key, Seq, Type};
-use crate::layout::reader::{Loaded, TreeReader, What};
+use crate::layout::op::{Db, Key, Move, Seq, Type};
 use crate::layout::sizes;
 use crate::layout::writer::{Applied, Sweeper, TreeWriter};
+use reading::ReaderWorker;
+pub use reading::{Ask, Question};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -77,8 +79,10 @@ pub enum Job {
     Apply(Arc<Layer>),
     /// Sync the tree, which has all up to here.
     SyncTree(Seq),
-    /// Note the sizes of databases.
-    RecordSizes(Vec<(Db, u64)>),
+    /// Bring about the moves of a batch; the tree has all that is older, synced and on record.
+    Move(Seq, Vec<Move>),
+    /// Note the sizes of databases, and of collections.
+    RecordSizes(Vec<(Db, u64)>, Vec<(Db, Key, Type, u64)>),
     /// Load a key.
     Load(Miss),
     /// List names that match.
@@ -98,6 +102,8 @@ pub enum Job {
     Step(ClientId, Db, u64, usize),
     /// Names from a random place.
     Sample(ClientId, Db, u64),
+    /// Answer a question about the elements of a collection.
+    Ask(ClientId, Question),
     /// Count the names of a database that the overlay does not speak of.
     Count(Db, Overlay),
     /// List names from a position on, for the filter; with their deadlines if `deadlines`.
@@ -150,14 +156,16 @@ pub enum Report {
     Applied(Applied, u64),
     /// The tree is synced up to here.
     TreeSynced(Seq),
+    /// The tree has the moves of this batch, synced.
+    Moved(Seq),
+    /// The disk is full: the moves are to be tried again.
+    MovesRefused,
     /// A key was read.
-    Loaded(Miss, io::Result<Option<Loaded>>),
-    /// Names, encoded as bulk strings.
-    Names(ClientId, Result<(Vec<u8>, usize), Error>),
-    /// A step of SCAN.
-    Step(ClientId, io::Result<StepNames>),
-    /// Names from a random place.
-    Sample(ClientId, io::Result<Vec<Key>>),
+    Loaded(Miss, io::Result<Option<Found>>),
+    /// What a parked command asked for, and whether the writer waits for it.
+    Answer(ClientId, Result<Grant, Error>, bool),
+    /// The number of elements of a collection.
+    ElementsCounted(ClientId, Db, Key, Result<u64, Error>),
     /// The number of names that the overlay does not speak of.
     Counted(Db, io::Result<u64>),
     /// Names of the tree, and where to go on.
@@ -181,9 +189,6 @@ pub enum Report {
     Fatal(String),
 }
 
-/// Names with type and deadline, and where the next step begins.
-pub type StepNames = (Vec<(Key, Type, Option<u64>)>, Option<u64>);
-
 impl Job {
     /// The lane that does it.
     pub fn lane(&self) -> Lane {
@@ -194,9 +199,10 @@ impl Job {
             | Job::BeginBackup(_)
             | Job::EndBackup(_)
             | Job::DropPin => Lane::Journal,
-            Job::Apply(_) | Job::SyncTree(_) | Job::RecordSizes(_) => Lane::Writer,
+            Job::Apply(_) | Job::SyncTree(_) | Job::Move(..) | Job::RecordSizes(..) => Lane::Writer,
             Job::Load(_) | Job::Step(..) | Job::Sample(..) => Lane::Reader,
             Job::Names { .. } | Job::Count(..) | Job::Walk { .. } => Lane::Lister,
+            Job::Ask(_, question) => question.lane(),
             Job::Sweep
             | Job::ReadHints(..)
             | Job::FileHints(_)
@@ -307,11 +313,23 @@ impl WriterWorker {
                 self.writer.sync()?;
                 return Ok(Report::TreeSynced(seq));
             }
-            Job::RecordSizes(counts) => {
+            Job::Move(seq, moves) => {
+                return match self.writer.apply_moves(seq, &moves) {
+                    Err(error) if is_full(&error) => Ok(Report::MovesRefused),
+                    done => done.map(|()| Report::Moved(seq)),
+                };
+            }
+            Job::RecordSizes(counts, elements) => {
                 for (db, count) in counts {
                     // Sizes are derived: without a record they are counted.
                     if let Err(error) = sizes::record(&*self.disk, db, count) {
                         log::debug!("the size of database {db} was not recorded: {error}");
+                    }
+                }
+                let reader = self.writer.reader();
+                for (db, key, kind, count) in elements {
+                    if let Err(error) = reader.record_elements(db, &key, kind, count) {
+                        log::debug!("the size of a {} was not recorded: {error}", kind.name());
                     }
                 }
             }
@@ -324,123 +342,6 @@ impl WriterWorker {
 impl Worker for WriterWorker {
     fn run(&mut self, job: Job) -> Report {
         self.run_job(job).unwrap_or_else(|error| Report::Fatal(format!("tree: {error}")))
-    }
-}
-
-struct ReaderWorker {
-    reader: TreeReader,
-}
-
-impl ReaderWorker {
-    fn names(
-        &self,
-        db: Db,
-        pattern: &[u8],
-        overlay: &Overlay,
-        bytes_max: u64,
-    ) -> Result<(Vec<u8>, usize), Error> {
-        let mut bulks = Vec::new();
-        let mut count = 0;
-        let mut add = |name: &[u8]| {
-            if pattern == b"*" || glob::matches(pattern, name, glob::Case::Sensitive) {
-                bulks.extend_from_slice(b"$");
-                crate::base::number::push_i64(&mut bulks, name.len() as i64);
-                bulks.extend_from_slice(b"\r\n");
-                bulks.extend_from_slice(name);
-                bulks.extend_from_slice(b"\r\n");
-                count += 1;
-            }
-            bulks.len() as u64 <= bytes_max
-        };
-        let mut within = true;
-        for (name, _) in overlay.names.iter().filter(|(_, present)| **present) {
-            within = within && add(name);
-        }
-        if !overlay.emptied && within {
-            self.reader
-                .keys(db, 0, None, &mut |name, _| {
-                    if overlay.names.is_empty() || !overlay.names.contains_key(name) {
-                        within = add(name);
-                    }
-                    within
-                })
-                .map_err(|error| Error::new(format!("ERR cannot read {error}")))?;
-        }
-        if within { Ok((bulks, count)) } else { Err(reply_too_long(bytes_max)) }
-    }
-
-    fn count(&self, db: Db, overlay: &Overlay) -> io::Result<u64> {
-        if overlay.emptied {
-            return Ok(0);
-        }
-        if overlay.names.is_empty() {
-            return self.reader.count(db);
-        }
-        let mut count = 0;
-        self.reader.keys(db, 0, None, &mut |name, _| {
-            count += u64::from(!overlay.names.contains_key(name));
-            true
-        })?;
-        Ok(count)
-    }
-
-    fn step(&self, db: Db, position: u64, count: usize) -> io::Result<StepNames> {
-        let mut names: Vec<Key> = Vec::new();
-        let next = self.reader.keys(db, position, Some(count), &mut |name, _| {
-            names.push(name.into());
-            true
-        })?;
-        let mut found = Vec::with_capacity(names.len());
-        for name in names {
-            if let Some(key) = self.reader.load(db, &name, What::Meta, Wait::Yes)? {
-                found.push((name, key.kind, key.expires));
-            }
-        }
-        Ok((found, next))
-    }
-
-    fn walk(&self, db: Db, position: u64, deadlines: bool) -> io::Result<Report> {
-        let mut names: Vec<Key> = Vec::new();
-        let next = self.reader.keys(db, position, Some(WALK_NAMES), &mut |name, _| {
-            names.push(name.into());
-            true
-        })?;
-        let mut due = Vec::new();
-        for name in names.iter().filter(|_| deadlines) {
-            // A damaged key has no deadline; whoever asks for it is told of the damage.
-            if let Ok(Some(Loaded { expires: Some(ms), .. })) =
-                self.reader.load(db, name, What::Meta, Wait::Yes)
-            {
-                due.push((name.clone(), ms));
-            }
-        }
-        Ok(Report::Walked { db, names, deadlines: due, next })
-    }
-}
-
-impl Worker for ReaderWorker {
-    fn run(&mut self, job: Job) -> Report {
-        match job {
-            Job::Load(miss) => {
-                let loaded = self.reader.load(miss.db, &miss.key, miss.what, Wait::Yes);
-                Report::Loaded(miss, loaded)
-            }
-            Job::Names { id, db, pattern, overlay, bytes_max } => {
-                Report::Names(id, self.names(db, &pattern, &overlay, bytes_max))
-            }
-            Job::Step(id, db, position, count) => Report::Step(id, self.step(db, position, count)),
-            Job::Sample(id, db, seed) => {
-                Report::Sample(id, self.reader.sample(db, seed, SAMPLE_NAMES))
-            }
-            Job::Count(db, overlay) => Report::Counted(db, self.count(db, &overlay)),
-            Job::Walk { db, position, deadlines } => {
-                self.walk(db, position, deadlines).unwrap_or_else(|error| {
-                    log::warn!("walking database {db}: {error}");
-                    Report::Idle(Lane::Lister)
-                })
-            }
-            _ => unreachable!("a job goes to its lane"),
-        }
     }
 }
 

@@ -1,0 +1,70 @@
+//! Commands on the members of a sorted set whose order does not matter: ZCARD, ZRANDMEMBER, ZSCAN.
+
+use super::collections::{Picks, admit_picks, parse_picks, pick, reply_count, reply_step};
+use super::is;
+use crate::base::score::Score;
+use crate::command::table::{FAST, KEY1, READ, row};
+use crate::command::{Command, Cx, Done, Result, SYNTAX, Use, fail};
+use crate::layout::op::Type;
+use crate::resp::Protocol;
+
+/// The rows.
+#[rustfmt::skip] // A row is a line, and its documentation the next.
+pub const COMMANDS: &[Command] = &[
+    row("zcard", 2, KEY1, READ.and(FAST), zcard, "key")
+        .doc("sorted-set", "1.2.0", "Replies with the number of members.")
+        .access(&["RO"]),
+    row("zrandmember", -2, KEY1, READ, zrandmember, "key [count [WITHSCORES]]")
+        .doc("sorted-set", "6.2.0", "Replies with members picked by chance.")
+        .access(&["RO access"])
+        .tips(&["nondeterministic_output"]),
+    row("zscan", -3, KEY1, READ, zscan, "key cursor [MATCH pattern] [COUNT count]")
+        .doc("sorted-set", "2.8.0", "Lists members and scores in steps.")
+        .access(&["RO access"])
+        .tips(&["nondeterministic_output"]),
+];
+
+fn zcard(cx: &mut Cx<'_, '_>) -> Result {
+    reply_count(cx, Type::Zset)
+}
+
+/// Replies with names and scores, which are texts in both protocols here.
+fn zscan(cx: &mut Cx<'_, '_>) -> Result {
+    reply_step(cx, Type::Zset, |reply, member, content| {
+        reply.bulk(member);
+        let score = Score::from_content(content).unwrap_or_default();
+        reply.bulk(crate::base::number::format_f64(score.get()).as_bytes());
+    })
+}
+
+/// Replies with one member, or with an array of them: different ones, or with a negative count each
+/// from all.
+fn zrandmember(cx: &mut Cx<'_, '_>) -> Result {
+    let (key, args) = (cx.args.get(1), cx.args);
+    if args.len() == 2 {
+        let (_, picked) = pick(cx, key, Type::Zset, Picks::Distinct(1), Use::Read)?;
+        cx.reply.bulk_or_null(picked.first().map(|member| member.as_slice()));
+        return Ok(Done);
+    }
+    let with_scores = args.len() == 4 && is(args.get(3), "withscores");
+    let picks = parse_picks(args.get(2), with_scores)?;
+    if args.len() > 4 || (args.len() == 4 && !with_scores) {
+        return fail(SYNTAX);
+    }
+    admit_picks(cx, picks)?;
+    let (slot, picked) = pick(cx, key, Type::Zset, picks, Use::Read)?;
+    let zset = cx.keys.zset(slot)?;
+    let pairs = cx.reply.protocol() == Protocol::Resp3;
+    cx.reply.array(picked.len() * if with_scores && !pairs { 2 } else { 1 });
+    for member in picked {
+        if with_scores && pairs {
+            cx.reply.array(2);
+        }
+        cx.reply.bulk(&member);
+        if with_scores {
+            let score = zset.and_then(|zset| zset.score(&member)).unwrap_or_default();
+            cx.reply.double(score.get());
+        }
+    }
+    Ok(Done)
+}

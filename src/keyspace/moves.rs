@@ -1,0 +1,96 @@
+//! Moves: RENAME of what is too large to be written anew, and SWAPDB.
+//!
+//! In memory a move is done at once; in the tree once everything older is there. Until then what
+//! the tree has of the places it touches counts for nothing: whoever has to ask the tree for it
+//! waits until the move is done.
+
+use super::load::Want;
+use super::{Keyspace, Need, SlotId, Stop, name_hash};
+use crate::layout::op::{Db, Move, Op, Seq};
+
+/// A collection of fewer elements than this, all in memory, is renamed by writing it anew.
+pub const MOVED_MIN: usize = 1_000;
+
+impl Keyspace {
+    /// Whether a key that is opened for RENAME is renamed by a move.
+    pub fn is_moved(&self, id: SlotId) -> bool {
+        self.value(id).is_some_and(|value| !Want::Few.is_met_by(value) || !value.is_complete())
+    }
+
+    /// Makes `to` what `from` is, and removes `from`, by a move of its directory.
+    pub fn move_key(&mut self, from: SlotId, to: SlotId) {
+        let deadline = self.deadline(from);
+        let (source, target) = (self.slot_key(from), self.slot_key(to));
+        // An expired key in the way was removed; the move does that, and comes first.
+        self.ops.retain(|op| !op.places().contains(&(to.db, Some(&target))));
+        let places = Move::Key((from.db, source.clone()), (to.db, target.clone()));
+        self.begin_move(places);
+        self.counting.remove(&(from.db, source));
+        self.counting.remove(&(to.db, target.clone()));
+        self.sizes.add(from.db, -1);
+        self.sizes.add(to.db, i64::from(self.kind(to).is_none()));
+        self.filter.add(name_hash(to.db, &target));
+        let value = self.change(from, |slot| {
+            slot.deadline = None;
+            slot.value.take()
+        });
+        let replaced = self.change(to, |slot| {
+            slot.deadline = deadline;
+            std::mem::replace(&mut slot.value, value)
+        });
+        self.retire(replaced);
+        if let Some(ms) = deadline {
+            self.file_deadline(to.db, target, ms);
+        }
+    }
+
+    /// Has two databases change places.
+    pub fn swap(&mut self, one: Db, other: Db) {
+        self.begin_move(Move::Swap(one, other));
+        self.caches.swap(usize::from(one), usize::from(other));
+        self.sizes.swap(one, other);
+        self.expiry.swap(one, other);
+        self.counting.retain(|(db, _), _| *db != one && *db != other);
+        for db in [one, other] {
+            self.counts.forget(db);
+            self.floors[usize::from(db)] = self.backlog.next_seq();
+        }
+        self.shown = self.backlog.next_seq();
+        self.filter.set_complete(false);
+        // Hints on disk speak of the databases as they were.
+        self.walk_wanted = true;
+    }
+
+    fn begin_move(&mut self, places: Move) {
+        for ((db, key), load) in &mut self.loads {
+            load.outdated |= places.touches(*db, key);
+        }
+        // The members are there under a name that the filter has not seen them with.
+        self.members.set_complete(false);
+        self.moving.push((self.backlog.next_seq(), places.clone()));
+        self.ops.insert(0, Op::Move(places));
+    }
+
+    /// Stops who would have to ask the tree for a key that a move under way touches.
+    pub(super) fn wait_for_moves(&self, db: Db, key: &[u8]) -> Result<(), Stop> {
+        let moving = self.moving.iter().rev().find(|(_, places)| places.touches(db, key));
+        moving.map_or(Ok(()), |(seq, _)| Err(Stop::Park(Need::Applied(*seq))))
+    }
+
+    /// Stops who would have to list a database that a move under way touches.
+    pub fn wait_for_moves_of(&self, db: Db) -> Result<(), Stop> {
+        let moving = self.moving.iter().rev().find(|(_, places)| places.touches_db(db));
+        moving.map_or(Ok(()), |(seq, _)| Err(Stop::Park(Need::Applied(*seq))))
+    }
+
+    /// The tree has the moves of batches up to this one.
+    pub fn moves_done(&mut self, seq: Seq) {
+        self.moving.retain(|(of, _)| *of > seq);
+    }
+
+    /// Whether the tree is to be walked for names and deadlines, now that it has all moves; asked
+    /// once.
+    pub fn take_walk_wanted(&mut self) -> bool {
+        !self.backlog.has_moves() && std::mem::take(&mut self.walk_wanted)
+    }
+}

@@ -1,0 +1,325 @@
+//! What is read of the tree beside the event loop: keys, listings, and questions about collections.
+
+use super::{Job, Lane, Report, SAMPLE_NAMES, WALK_NAMES, Worker};
+use crate::base::bytes::Bytes;
+use crate::base::glob;
+use crate::base::number::push_i64;
+use crate::base::score::Score;
+use crate::command::client::ClientId;
+use crate::disk::Wait;
+use crate::keyspace::load::load;
+use crate::keyspace::{ElementOverlay, Error, Grant, Listed, Overlay, reply_too_long};
+use crate::layout::op::{Content, Db, Key, Type};
+use crate::layout::reader::{Loaded, TreeReader, What};
+use std::io;
+
+/// A question about the elements of a collection.
+pub struct Question {
+    /// The database.
+    pub db: Db,
+    /// The key.
+    pub key: Key,
+    /// Its type.
+    pub kind: Type,
+    /// What is asked.
+    pub ask: Ask,
+}
+
+/// What is asked about the elements of a collection.
+pub enum Ask {
+    /// All of them, with what memory knows over the tree; at most so many bytes.
+    Elements(Listed, ElementOverlay, u64),
+    /// All members of a sorted set, in order.
+    Order(ElementOverlay),
+    /// How many there are.
+    Count(ElementOverlay),
+    /// A step from this position on, of so many names.
+    Step(u64, usize),
+    /// Names from a random place.
+    Sample(u64),
+}
+
+impl Question {
+    /// Whether the writer waits meanwhile.
+    pub fn pauses_writer(&self) -> bool {
+        matches!(self.ask, Ask::Elements(..) | Ask::Order(_) | Ask::Count(_))
+    }
+
+    /// Which lane answers it.
+    pub fn lane(&self) -> Lane {
+        if self.pauses_writer() { Lane::Lister } else { Lane::Reader }
+    }
+}
+
+pub(super) struct ReaderWorker {
+    pub(super) reader: TreeReader,
+}
+
+impl ReaderWorker {
+    fn names(
+        &self,
+        db: Db,
+        pattern: &[u8],
+        overlay: &Overlay,
+        bytes_max: u64,
+    ) -> Result<Grant, Error> {
+        let mut bulks = Vec::new();
+        let mut count = 0;
+        let mut add = |name: &[u8]| {
+            if pattern == b"*" || glob::matches(pattern, name, glob::Case::Sensitive) {
+                push_bulk(&mut bulks, name);
+                count += 1;
+            }
+            bulks.len() as u64 <= bytes_max
+        };
+        let mut within = true;
+        for (name, _) in overlay.names.iter().filter(|(_, present)| **present) {
+            within = within && add(name);
+        }
+        if !overlay.emptied && within {
+            self.reader
+                .keys(db, 0, None, &mut |name, _| {
+                    if overlay.names.is_empty() || !overlay.names.contains_key(name) {
+                        within = add(name);
+                    }
+                    within
+                })
+                .map_err(|error| cannot_read(&error))?;
+        }
+        if within { Ok(Grant::Names { bulks, count }) } else { Err(reply_too_long(bytes_max)) }
+    }
+
+    fn count(&self, db: Db, overlay: &Overlay) -> io::Result<u64> {
+        if overlay.emptied {
+            return Ok(0);
+        }
+        if overlay.names.is_empty() {
+            return self.reader.count(db);
+        }
+        let mut count = 0;
+        self.reader.keys(db, 0, None, &mut |name, _| {
+            count += u64::from(!overlay.names.contains_key(name));
+            true
+        })?;
+        Ok(count)
+    }
+
+    fn step(&self, db: Db, position: u64, count: usize) -> io::Result<Grant> {
+        let mut names: Vec<Key> = Vec::new();
+        let next = self.reader.keys(db, position, Some(count), &mut |name, _| {
+            names.push(name.into());
+            true
+        })?;
+        let mut found = Vec::with_capacity(names.len());
+        for name in names {
+            if let Some(key) = self.reader.load(db, &name, What::Meta, Wait::Yes)? {
+                found.push((name, key.kind, key.expires));
+            }
+        }
+        Ok(Grant::Step { names: found, next })
+    }
+
+    fn walk(&self, db: Db, position: u64, deadlines: bool) -> io::Result<Report> {
+        let mut names: Vec<Key> = Vec::new();
+        let next = self.reader.keys(db, position, Some(WALK_NAMES), &mut |name, _| {
+            names.push(name.into());
+            true
+        })?;
+        let mut due = Vec::new();
+        for name in names.iter().filter(|_| deadlines) {
+            // A damaged key has no deadline; whoever asks for it is told of the damage.
+            if let Ok(Some(Loaded { expires: Some(ms), .. })) =
+                self.reader.load(db, name, What::Meta, Wait::Yes)
+            {
+                due.push((name.clone(), ms));
+            }
+        }
+        Ok(Report::Walked { db, names, deadlines: due, next })
+    }
+}
+
+impl Worker for ReaderWorker {
+    fn run(&mut self, job: Job) -> Report {
+        match job {
+            Job::Load(miss) => {
+                let found = load(&self.reader, &miss, Wait::Yes);
+                Report::Loaded(miss, found)
+            }
+            Job::Names { id, db, pattern, overlay, bytes_max } => {
+                Report::Answer(id, self.names(db, &pattern, &overlay, bytes_max), true)
+            }
+            Job::Step(id, db, position, count) => {
+                let step = self.step(db, position, count);
+                Report::Answer(id, step.map_err(|error| cannot_read(&error)), false)
+            }
+            Job::Sample(id, db, seed) => {
+                let names = self.reader.sample(db, seed, SAMPLE_NAMES).map(Grant::Sample);
+                Report::Answer(id, names.map_err(|error| cannot_read(&error)), false)
+            }
+            Job::Ask(id, question) => self.ask(id, question),
+            Job::Count(db, overlay) => Report::Counted(db, self.count(db, &overlay)),
+            Job::Walk { db, position, deadlines } => {
+                self.walk(db, position, deadlines).unwrap_or_else(|error| {
+                    log::warn!("walking database {db}: {error}");
+                    Report::Idle(Lane::Lister)
+                })
+            }
+            _ => unreachable!("a job goes to its lane"),
+        }
+    }
+}
+
+impl ReaderWorker {
+    fn ask(&self, id: ClientId, question: Question) -> Report {
+        let pauses = question.pauses_writer();
+        let Question { db, key, kind, ask } = question;
+        let grant = match ask {
+            Ask::Count(overlay) => {
+                let count = self.element_count(db, &key, kind, &overlay);
+                let count = count.map_err(|error| cannot_read(&error));
+                return Report::ElementsCounted(id, db, key, count);
+            }
+            Ask::Elements(what, overlay, bytes_max) => {
+                return Report::Answer(
+                    id,
+                    self.listed(db, &key, kind, what, &overlay, bytes_max),
+                    pauses,
+                );
+            }
+            Ask::Order(overlay) => self.order(db, &key, &overlay),
+            Ask::Step(position, count) => self.element_step(db, &key, kind, position, count),
+            Ask::Sample(seed) => {
+                let names = self.reader.sample_elements(db, &key, kind, seed, SAMPLE_NAMES);
+                names.map(Grant::Sample)
+            }
+        };
+        Report::Answer(id, grant.map_err(|error| cannot_read(&error)), pauses)
+    }
+
+    /// Visits all elements, those that memory knows before those of the tree, until `visit` answers
+    /// false.
+    fn visit(
+        &self,
+        db: Db,
+        key: &[u8],
+        kind: Type,
+        overlay: &ElementOverlay,
+        contents: bool,
+        visit: &mut dyn FnMut(&Bytes, &Content) -> bool,
+    ) -> io::Result<()> {
+        for (name, content) in &overlay.elements {
+            if let Some(content) = content
+                && !visit(name, content)
+            {
+                return Ok(());
+            }
+        }
+        if overlay.emptied {
+            return Ok(());
+        }
+        self.reader.list_elements(db, key, kind, 0, None, contents, &mut |name, content| {
+            overlay.elements.contains_key(&name) || visit(&name, &content.unwrap_or_default())
+        })?;
+        Ok(())
+    }
+
+    fn listed(
+        &self,
+        db: Db,
+        key: &[u8],
+        kind: Type,
+        what: Listed,
+        overlay: &ElementOverlay,
+        bytes_max: u64,
+    ) -> Result<Grant, Error> {
+        let (mut bulks, mut count) = (Vec::new(), 0);
+        let contents = what != Listed::Names;
+        let listed = self.visit(db, key, kind, overlay, contents, &mut |name, content| {
+            if what != Listed::Contents {
+                push_bulk(&mut bulks, name);
+            }
+            if what != Listed::Names {
+                push_bulk(&mut bulks, content);
+            }
+            count += 1;
+            bulks.len() as u64 <= bytes_max
+        });
+        listed.map_err(|error| cannot_read(&error))?;
+        let within = bulks.len() as u64 <= bytes_max;
+        if within { Ok(Grant::Names { bulks, count }) } else { Err(reply_too_long(bytes_max)) }
+    }
+
+    fn order(&self, db: Db, key: &[u8], overlay: &ElementOverlay) -> io::Result<Grant> {
+        let (mut pairs, mut damaged) = (Vec::new(), None);
+        self.visit(db, key, Type::Zset, overlay, true, &mut |name, content| {
+            match Score::from_content(content) {
+                Some(score) => pairs.push((score, name.clone())),
+                None => damaged = Some(name.clone()),
+            }
+            damaged.is_none()
+        })?;
+        match damaged {
+            None => Ok(Grant::Order(pairs.into_iter().collect())),
+            Some(name) => {
+                let member = String::from_utf8_lossy(&name).into_owned();
+                let text = format!("the score of member '{member}': not a number");
+                Err(io::Error::new(io::ErrorKind::InvalidData, text))
+            }
+        }
+    }
+
+    fn element_count(
+        &self,
+        db: Db,
+        key: &[u8],
+        kind: Type,
+        overlay: &ElementOverlay,
+    ) -> io::Result<u64> {
+        if overlay.elements.is_empty() && !overlay.emptied {
+            return self.reader.count_elements(db, key, kind);
+        }
+        let mut count = 0;
+        self.visit(db, key, kind, overlay, false, &mut |_, _| {
+            count += 1;
+            true
+        })?;
+        Ok(count)
+    }
+
+    fn element_step(
+        &self,
+        db: Db,
+        key: &[u8],
+        kind: Type,
+        position: u64,
+        count: usize,
+    ) -> io::Result<Grant> {
+        let mut elements = Vec::new();
+        let contents = kind != Type::Set;
+        let next = self.reader.list_elements(
+            db,
+            key,
+            kind,
+            position,
+            Some(count),
+            contents,
+            &mut |name, content| {
+                elements.push((name, content.unwrap_or_default()));
+                true
+            },
+        )?;
+        Ok(Grant::Elements { elements, next })
+    }
+}
+
+fn push_bulk(bulks: &mut Vec<u8>, bytes: &[u8]) {
+    bulks.push(b'$');
+    push_i64(bulks, bytes.len() as i64);
+    bulks.extend_from_slice(b"\r\n");
+    bulks.extend_from_slice(bytes);
+    bulks.extend_from_slice(b"\r\n");
+}
+
+fn cannot_read(error: &io::Error) -> Error {
+    Error::new(format!("ERR cannot read {error}"))
+}
