@@ -2,10 +2,7 @@
 //! has to notice.
 //!
 //! A violation is a broken promise that the oracle reports, or a server that stops at an assertion
-//! of its own. Only built with the feature `variants`. Three steps are not noticed by these
-//! scripts and have no test here: `CheckSalt` (needs records after a recovery that take numbers
-//! again), `RecoveryRewrites` (a second loss of what recovery found) and `MergeLoad` (a cold read
-//! that is overtaken by the writer).
+//! of its own. Only built with the feature `variants`.
 
 use crate::crash::oracle::Case;
 use crate::crash::script::Script;
@@ -97,4 +94,39 @@ fn a_chain_that_is_not_closed_is_noticed() {
 #[test]
 fn a_replay_that_trusts_what_is_there_is_noticed() {
     is_noticed(Step::ReplayRewrites, &["refused links"]);
+}
+
+#[test]
+fn a_move_without_its_mark_is_noticed() {
+    is_noticed(Step::MarkMoves, &["swapdb twice", "moves in a row"]);
+}
+
+#[test]
+fn a_load_that_knows_nothing_newer_is_noticed() {
+    is_noticed(Step::MergeLoad, &["reads overtaken"]);
+}
+
+#[test]
+fn a_group_that_is_rewritten_without_a_sync_is_noticed() {
+    is_noticed(Step::SyncRegroup, &["members of one score"]);
+}
+
+#[test]
+fn a_group_that_is_converted_in_the_wrong_order_is_noticed() {
+    is_noticed(Step::ExchangeGroup, &["a group grows and shrinks"]);
+}
+
+#[test]
+fn a_backlog_that_forgets_what_failed_is_noticed() {
+    is_noticed(Step::KeepFailed, &["collections on a full disk", "groups on a full disk"]);
+}
+
+#[test]
+fn a_size_that_is_trusted_too_early_is_noticed() {
+    is_noticed(Step::SettleSize, &["sizes"]);
+}
+
+#[test]
+fn a_recovery_that_rewrites_nothing_is_noticed() {
+    is_noticed(Step::RecoveryRewrites, &["everysec", "everysec behind"]);
 }

@@ -258,7 +258,7 @@ impl Backlog {
     /// the layer, for the loads that began before.
     pub fn applied(&mut self, failed: &[(Db, Key)]) -> Option<Arc<Layer>> {
         let layer = self.applying.take()?;
-        for (db, key) in failed {
+        for (db, key) in failed.iter().filter(|_| step(Step::KeepFailed)) {
             let durable = &mut self.durable.first;
             let Some(mut entry) = layer.entry(*db, key).cloned() else { continue };
             if durable.dbs[usize::from(*db)].cleared.is_some() {

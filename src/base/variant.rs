@@ -37,6 +37,10 @@ pub enum Step {
     MergeLoad,
     /// What is made of old lines of a score group is synced before it replaces them.
     SyncRegroup,
+    /// A group that becomes a directory, or a file, is exchanged for what was made of it.
+    ExchangeGroup,
+    /// What found no room on the disk stays in the backlog.
+    KeepFailed,
     /// The size of a directory is recorded only when that has not changed for a second.
     SettleSize,
 }

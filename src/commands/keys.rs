@@ -146,7 +146,8 @@ fn rename_unless(cx: &mut Cx<'_, '_>, refuse: impl FnOnce(bool) -> bool) -> Resu
             None => fail(NO_SUCH_KEY),
         };
     }
-    let both = open_both(cx, (cx.db, old), (cx.db, new), Want::Few, Use::Change)?;
+    let both =
+        open_both(cx, (cx.db, old), (cx.db, new), Want::Few(cx.keys.moved_min), Use::Change)?;
     let Some((from, to)) = both else {
         return fail(NO_SUCH_KEY);
     };
@@ -209,7 +210,7 @@ fn copy(cx: &mut Cx<'_, '_>) -> Result {
 /// Replies whether the key was moved.
 fn move_to(cx: &mut Cx<'_, '_>) -> Result {
     let (key, db) = (cx.args.get(1), database(cx.args.get(2))?);
-    let both = carry(cx, key, (db, key), false, Want::Few, Use::Change)?;
+    let both = carry(cx, key, (db, key), false, Want::Few(cx.keys.moved_min), Use::Change)?;
     if let Some((from, to)) = both {
         relocate(cx, from, to)?;
     }

@@ -26,6 +26,9 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+/// Times of change are told in ticks of this length, as Linux does it: two changes can share one.
+const TICK_US: u64 = 4_000;
+
 /// Size of a simulated disk. Files take whole blocks, a directory one; each takes one inode.
 #[derive(Clone, Copy, Debug)]
 pub struct SimSettings {
@@ -374,7 +377,8 @@ impl Disk for SimDisk {
                     (Kind::File, node.content.len() as u64, node.links, node.changed)
                 }
             };
-            let changed = SystemTime::UNIX_EPOCH + Duration::from_micros(changed);
+            let changed =
+                SystemTime::UNIX_EPOCH + Duration::from_micros(changed / TICK_US * TICK_US);
             Ok(Stat { kind, len, links, device: 1, inode, changed })
         })
     }

@@ -79,6 +79,7 @@ pub struct Engine {
 #[derive(Default)]
 struct Waiting {
     room: VecDeque<ClientId>,
+    moved: Vec<(Seq, ClientId)>,
     applied: Vec<(Seq, ClientId)>,
     synced: Vec<(Seq, ClientId)>,
     counts: Vec<(Db, ClientId)>,
@@ -273,6 +274,7 @@ impl Engine {
         match need {
             Need::Loads => self.park_for_loads(id, session),
             Need::Room => waiting.room.push_back(id),
+            Need::Moved(seq) => waiting.moved.push((seq, id)),
             Need::Applied(seq) => waiting.applied.push((seq, id)),
             Need::Synced(seq) => waiting.synced.push((seq, id)),
             Need::BackupStart(_) if waiting.backup_begins() => {
@@ -456,6 +458,7 @@ impl Engine {
 impl Waiting {
     fn forget(&mut self, id: ClientId) {
         self.room.retain(|waiter| *waiter != id);
+        self.moved.retain(|(_, waiter)| *waiter != id);
         self.applied.retain(|(_, waiter)| *waiter != id);
         self.synced.retain(|(_, waiter)| *waiter != id);
         self.backup_start.retain(|(_, _, waiter)| *waiter != id);
@@ -471,7 +474,8 @@ impl Waiting {
 
     /// Whether somebody waits for the tree: then the writer does not yield.
     fn presses(&self) -> bool {
-        !self.applied.is_empty()
+        !self.moved.is_empty()
+            || !self.applied.is_empty()
             || !self.synced.is_empty()
             || !self.backup_start.is_empty()
             || !self.room.is_empty()

@@ -259,8 +259,9 @@ impl Engine {
 
     fn layer_for_full_disk(&mut self) -> Option<std::sync::Arc<crate::backlog::Layer>> {
         let removals = self.keys.backlog.take_removals();
-        if removals.is_some() || self.pipeline.now_us < self.pipeline.retry_us {
-            return removals;
+        let early = self.pipeline.now_us < self.pipeline.retry_us;
+        if removals.is_some() || early || self.keys.backlog.moves_due().is_some() {
+            return removals; // Moves that are due are what is tried again.
         }
         self.pipeline.retry_us = self.pipeline.now_us + RETRY_US;
         self.keys.backlog.take(LAYER_BYTES)
@@ -434,6 +435,8 @@ impl Engine {
     pub(super) fn wake(&mut self) {
         use crate::keyspace::Grant;
         let applied = self.keys.backlog.applied_seq();
+        let done = self.waiting.moved.extract_if(.., |(seq, _)| *seq <= applied);
+        self.runnable.extend(done.map(|(_, id)| id));
         let done = self.waiting.applied.extract_if(.., |(seq, _)| *seq <= applied);
         let mut granted: Vec<_> = done.map(|(_, id)| id).collect();
         let checkpoint = self.server.checkpoint;

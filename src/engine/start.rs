@@ -45,6 +45,8 @@ pub struct Settings {
     pub now_ms: u64,
     /// Chance.
     pub seed: u64,
+    /// Collections of so many elements are renamed by a move: [`crate::keyspace::moves::MOVED_MIN`], but in tests.
+    pub moved_min: usize,
 }
 
 /// An engine, and the workers of its lanes in the order of [`lanes::LANES`].
@@ -111,6 +113,7 @@ pub fn open(disk: Arc<dyn Disk>, settings: Settings) -> Result<Opened, StartErro
     let budget = settings.config.cache_bytes as usize;
     let mut keys = Keyspace::new(reader.clone(), Backlog::default(), budget);
     keys.now_ms = settings.now_ms;
+    keys.moved_min = settings.moved_min;
     let sizing = match settings.journal {
         Some(sizing) => sizing,
         None => journal_settings(&*disk, &settings)?,

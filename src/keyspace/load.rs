@@ -3,7 +3,6 @@
 //! [`load`] reads on any thread; [`Keyspace::absorb`] lays what the backlog says over what was
 //! read. What memory knows already is newer than both, and stays.
 
-use super::moves::MOVED_MIN;
 use super::{Keyspace, Stop, damaged};
 use crate::backlog::{Layer, Said, View, patched};
 use crate::base::bytes::Bytes;
@@ -34,8 +33,8 @@ pub enum Want<'a> {
     Removal(&'a [&'a [u8]]),
     /// All elements of a collection of up to [`SMALL_MAX`]; of a larger one only that it is so.
     Small,
-    /// All elements of a collection of fewer than [`MOVED_MIN`]; of a larger one that it is so.
-    Few,
+    /// All elements of a collection of fewer than this; of a larger one only that it is so.
+    Few(usize),
     /// The value or all elements.
     Whole,
 }
@@ -54,7 +53,7 @@ pub enum Wanted {
     /// See [`Want::Small`].
     Small,
     /// See [`Want::Few`].
-    Few,
+    Few(usize),
     /// See [`Want::Whole`].
     Whole,
 }
@@ -104,7 +103,7 @@ impl Want<'_> {
             Want::Elements(names) => Wanted::Elements(own(names)),
             Want::Removal(names) => Wanted::Removal(own(names)),
             Want::Small => Wanted::Small,
-            Want::Few => Wanted::Few,
+            Want::Few(limit) => Wanted::Few(limit),
             Want::Whole => Wanted::Whole,
         }
     }
@@ -121,7 +120,7 @@ impl Want<'_> {
             Want::Elements(names) => knows(names),
             Want::Removal(names) => knows(names) && tells_others(value.count(), names.len()),
             Want::Small => value.is_complete() || value.count().at_least() > SMALL_MAX as u64,
-            Want::Few => value.is_complete() || value.count().at_least() >= MOVED_MIN as u64,
+            Want::Few(limit) => value.is_complete() || value.count().at_least() >= limit as u64,
             Want::Whole => value.is_complete(),
         }
     }
@@ -136,7 +135,7 @@ impl Wanted {
             Wanted::Elements(names) => run(Want::Elements(&slices(names))),
             Wanted::Removal(names) => run(Want::Removal(&slices(names))),
             Wanted::Small => run(Want::Small),
-            Wanted::Few => run(Want::Few),
+            Wanted::Few(limit) => run(Want::Few(*limit)),
             Wanted::Whole => run(Want::Whole),
         }
     }
@@ -179,7 +178,7 @@ pub fn load(reader: &TreeReader, miss: &Miss, wait: Wait) -> io::Result<Option<F
             }
         }
         Wanted::Small => found.listing = Some(upto(reader, db, key, kind, SMALL_MAX + 1)?),
-        Wanted::Few => found.listing = Some(upto(reader, db, key, kind, MOVED_MIN)?),
+        Wanted::Few(limit) => found.listing = Some(upto(reader, db, key, kind, *limit)?),
         Wanted::Whole => found.listing = Some(contents_upto(reader, db, key, kind, usize::MAX)?),
     }
     Ok(Some(found))

@@ -102,6 +102,8 @@ pub struct Keyspace {
     pub now_ms: u64,
     /// Whether expired keys may be removed: not while the backlog is full.
     pub may_expire: bool,
+    /// Collections of so many elements are renamed by a move.
+    pub moved_min: usize,
     caches: [Cache; DATABASES as usize],
     filter: Filter,
     /// The same of the elements of collections.
@@ -139,6 +141,7 @@ impl Keyspace {
             figures: Figures::default(),
             now_ms: 0,
             may_expire: true,
+            moved_min: moves::MOVED_MIN,
             caches: std::array::from_fn(|_| Cache::default()),
             filter: Filter::new(budget / FILTER_SHARE / 2),
             members: Filter::new(budget / FILTER_SHARE / 2),
@@ -387,6 +390,9 @@ impl Keyspace {
             // What was added until now, and what the tree has, is of other databases.
             Move::Swap(..) => self.walk_wanted = true,
         }
+        // What a start finds in the databases is not what will be there.
+        self.walk_wanted = true;
+        self.members.set_complete(false);
         self.moving.push((seq, places.clone()));
     }
 

@@ -14,7 +14,9 @@ pub const MOVED_MIN: usize = 1_000;
 impl Keyspace {
     /// Whether a key that is opened for RENAME is renamed by a move.
     pub fn is_moved(&self, id: SlotId) -> bool {
-        self.value(id).is_some_and(|value| !Want::Few.is_met_by(value) || !value.is_complete())
+        self.value(id).is_some_and(|value| {
+            !Want::Few(self.moved_min).is_met_by(value) || !value.is_complete()
+        })
     }
 
     /// Makes `to` what `from` is, and removes `from`, by a move of its directory.
@@ -74,13 +76,13 @@ impl Keyspace {
     /// Stops who would have to ask the tree for a key that a move under way touches.
     pub(super) fn wait_for_moves(&self, db: Db, key: &[u8]) -> Result<(), Stop> {
         let moving = self.moving.iter().rev().find(|(_, places)| places.touches(db, key));
-        moving.map_or(Ok(()), |(seq, _)| Err(Stop::Park(Need::Applied(*seq))))
+        moving.map_or(Ok(()), |(seq, _)| Err(Stop::Park(Need::Moved(*seq))))
     }
 
     /// Stops who would have to list a database that a move under way touches.
     pub fn wait_for_moves_of(&self, db: Db) -> Result<(), Stop> {
         let moving = self.moving.iter().rev().find(|(_, places)| places.touches_db(db));
-        moving.map_or(Ok(()), |(seq, _)| Err(Stop::Park(Need::Applied(*seq))))
+        moving.map_or(Ok(()), |(seq, _)| Err(Stop::Park(Need::Moved(*seq))))
     }
 
     /// The tree has the moves of batches up to this one.

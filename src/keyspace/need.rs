@@ -128,6 +128,8 @@ pub enum Need {
         /// The database.
         db: Db,
     },
+    /// The tree has the moves of this batch. Nothing is granted: the command has other needs.
+    Moved(Seq),
     /// The tree has all batches up to this one.
     Applied(Seq),
     /// The same, and it is synced.

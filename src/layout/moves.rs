@@ -72,17 +72,16 @@ impl TreeWriter {
             }
             Move::Key((from_db, from), (to_db, to)) => {
                 let stash = paths::moving(seq, 2 * n);
-                if !self.files.is(&stash, Kind::Dir)? {
-                    if let Some(name) = self.name_of(*from_db, from)? {
-                        self.take(&paths::key_dir(*from_db, &name), &stash)?;
-                        self.files.remove_companion(&paths::database(*from_db), &name)?;
-                    }
+                if !self.files.is(&stash, Kind::Dir)?
+                    && let Some(name) = self.name_of(*from_db, from)?
+                {
+                    self.take(&paths::key_dir(*from_db, &name), &stash)?;
                 }
+                self.remove_companions(*from_db, from)?;
                 if let Some(name) = self.name_of(*to_db, to)? {
                     self.files.trash.discard(&paths::key_dir(*to_db, &name))?;
-                    self.files.remove_companion(&paths::database(*to_db), &name)?;
                 }
-                Ok(())
+                self.remove_companions(*to_db, to)
             }
         }
     }
@@ -107,19 +106,28 @@ impl TreeWriter {
         if !self.files.is(stash, Kind::Dir)? {
             return Ok(());
         }
-        let folder = paths::database(db);
         let name = names::encode(key);
-        self.files.put_companion(&folder, &name)?;
+        self.put_companion(db, &name)?;
         match self.put_back(stash, &paths::key_dir(db, &name)) {
             Err(error) if !name.is_hashed() && self.files.is_refusal(&error)? => {
                 let mut dir = NameDir::of_keys(db, self.markers.get(db));
                 self.files.mark(&mut dir)?;
                 self.markers.set(db, true);
                 let name = name.hashed();
-                self.files.put_companion(&folder, &name)?;
+                self.put_companion(db, &name)?;
                 self.put_back(stash, &paths::key_dir(db, &name))
             }
             done => done,
+        }
+    }
+
+    /// Writes the full name of a key and syncs it: once its directory is there, nobody does it again.
+    fn put_companion(&mut self, db: Db, name: &Name) -> io::Result<()> {
+        let folder = paths::database(db);
+        self.files.put_companion(&folder, name)?;
+        match name.is_hashed() {
+            true => self.files.disk.sync_file(&paths::companion(&folder, name.as_str())),
+            false => Ok(()),
         }
     }
 
@@ -134,6 +142,16 @@ impl TreeWriter {
         }
         let hashed = name.hashed();
         Ok(self.files.is(&paths::key_dir(db, &hashed), Kind::Dir)?.then_some(hashed))
+    }
+
+    /// Removes the full names of a key whose directory has gone, perhaps before a crash.
+    fn remove_companions(&mut self, db: Db, key: &Key) -> io::Result<()> {
+        let folder = paths::database(db);
+        let name = names::encode(key);
+        if !name.is_hashed() && self.markers.get(db) {
+            self.files.remove_companion(&folder, &names::encode(key).hashed())?;
+        }
+        self.files.remove_companion(&folder, &name)
     }
 
     /// Takes a directory away from where it lies, unless that was done before.

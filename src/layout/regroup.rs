@@ -364,6 +364,10 @@ impl Regroup {
 
     /// Puts what was built in the place of a group. Answers false where names cannot be exchanged.
     fn exchange(&mut self, files: &mut Files, tmp: &str, path: &str) -> io::Result<bool> {
+        if !step(Step::ExchangeGroup) {
+            files.trash.discard(path)?;
+            return files.disk.rename(tmp, path).map(|()| true);
+        }
         match files.disk.exchange(tmp, path) {
             Ok(()) => Ok(true),
             Err(error) => {

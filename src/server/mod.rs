@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::disk::real::{LockGuard, RealDisk, lock};
 use crate::disk::{Disk, is_out_of_descriptors};
 use crate::engine::{self, Engine, Opened};
+use crate::keyspace::moves::MOVED_MIN;
 use connection::{Connection, State};
 use hashbrown::HashMap;
 use listen::{Listener, Stream};
@@ -103,6 +104,7 @@ fn start(mut config: Config) -> Result<Server, String> {
         journal: None,
         now_ms: now_ms(&clock),
         seed: seed(),
+        moved_min: MOVED_MIN,
     };
     let opened = engine::open(disk, settings).map_err(|error| error.to_string())?;
     log_start(&opened, &listeners);

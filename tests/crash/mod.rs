@@ -30,7 +30,8 @@ const EIO: i32 = 5;
 fn explore(seeds: u64, look: impl Fn(&Case, u64) -> Result<u64, String> + Sync) -> u64 {
     let only = std::env::var("CRASH_SCRIPT").ok();
     let mut scripts = Script::all();
-    scripts.retain(|script| only.as_ref().is_none_or(|only| only == script.name));
+    let is_chosen = |name| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == name));
+    scripts.retain(|script| is_chosen(script.name));
     let (next, states) = (AtomicUsize::new(0), AtomicU64::new(0));
     let errors = Mutex::new(Vec::new());
     let work = || {

@@ -4,7 +4,7 @@
 //! A request may be left out, where another machine has refused it. Knows no crashes.
 
 use super::script::{Script, Step};
-use super::state::{self, State};
+use super::state::{self, State, Value};
 use crate::support::machine::{Machine, Setup};
 use crate::support::words;
 use std::sync::Arc;
@@ -50,14 +50,14 @@ impl Model {
                     model.states.push(model.states.last().expect("the first one").clone());
                 }
                 Step::Wait(ms) => machine.advance(*ms),
-                Step::Restart => {
+                Step::Restart | Step::Stop => {
                     let now_ms = machine.now_ms();
                     drop(machine);
                     machine = start(now_ms);
                     writer = machine.connect();
                     machine.call(writer, &[b"SELECT".to_vec(), db.clone()]);
                 }
-                Step::Read(_) | Step::Settle | Step::Full | Step::Room => {}
+                Step::Read(..) | Step::Settle | Step::Full | Step::Room => {}
             }
         }
         model
@@ -71,7 +71,7 @@ impl Model {
     }
 
     /// The value of a key of the first database after `n` requests, if it has not expired.
-    pub fn value(&self, key: &[u8], n: usize, now_ms: u64) -> Option<&Vec<u8>> {
+    pub fn value(&self, key: &[u8], n: usize, now_ms: u64) -> Option<&Value> {
         let content = self.states[n].get(&(0, key.to_vec()));
         let live = content.filter(|(_, deadline)| deadline.is_none_or(|ms| ms > now_ms));
         live.map(|(value, _)| value)

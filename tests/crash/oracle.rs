@@ -171,8 +171,15 @@ impl Case {
             let again = disk.kill();
             self.start(&again, bounds)?.settle();
             let after = state::databases(again.dump(""));
-            if before != after {
-                return Err("a second start changes the tree".into());
+            // Where databases were swapped, expired keys are found late.
+            let swapped = self.script.expires() && self.script.has("SWAPDB");
+            if before != after && !swapped {
+                let changed = |(path, content): &(&String, &Vec<u8>)| {
+                    before.get(*path) != Some(content) || after.get(*path) != Some(content)
+                };
+                let paths = before.iter().chain(&after).filter(changed).map(|(path, _)| path);
+                let paths: std::collections::BTreeSet<_> = paths.collect();
+                return Err(format!("a second start changes {paths:?}"));
             }
             count += 1;
         }
@@ -211,7 +218,7 @@ impl Case {
         let mut machine = self.start(disk, bounds)?;
         let mut bounds = bounds;
         if rng.below(4) == 0 {
-            let shown = ask(&mut machine)?;
+            let shown = ask(&mut machine, !self.script.expires())?;
             let found = self.find(&shown, bounds).map_err(|e| format!("before draining: {e}"))?;
             bounds.from = found;
             bounds.to = bounds.to.min(self.last_like(found, bounds));
@@ -268,26 +275,35 @@ fn second(error: String) -> String {
     format!("after a second start: {error}")
 }
 
-/// The state as a client sees it.
-fn ask(machine: &mut Machine) -> Result<State, String> {
+/// The state as a client sees it; with `sizes` DBSIZE has to agree, which counts expired keys too.
+fn ask(machine: &mut Machine, sizes: bool) -> Result<State, String> {
     let client = machine.connect();
     let mut state = State::new();
     for db in 0..DATABASES {
         machine.call(client, &["SELECT", &db.to_string()]);
-        let names = machine.call(client, &["KEYS", "*"]);
-        for key in bulks(&names) {
-            let value = machine.call(client, &[b"GET", &*key]);
-            let deadline = machine.call(client, &[b"PEXPIRETIME", &*key]);
-            let deadline = std::str::from_utf8(&deadline[1..]).unwrap_or("").trim_end();
-            let deadline = deadline.parse::<i64>().map_err(|_| "no number from PEXPIRETIME")?;
-            if !value.starts_with(b"$") {
-                return Err(format!("GET replied {}", crate::support::words::show(&value)));
+        let names = bulks(&machine.call(client, &["KEYS", "*"]));
+        for key in &names {
+            let kind = machine.call(client, &[b"TYPE", &**key]);
+            let kind = kind[1..].trim_ascii_end();
+            let words = state::request_for(kind);
+            let mut request = vec![words[0].as_bytes(), key];
+            request.extend(words[1..].iter().map(|word| word.as_bytes()));
+            let value = state::shown(words[0], &machine.call(client, &request))?;
+            let deadline = number(&machine.call(client, &[b"PEXPIRETIME", &**key]))?;
+            if let Some(value) = value {
+                state.insert((db, key.clone()), (value, u64::try_from(deadline).ok()));
             }
-            if value != b"$-1\r\n" {
-                let value = bulks(&[b"*1\r\n", &*value].concat()).remove(0);
-                state.insert((db, key), (value, u64::try_from(deadline).ok()));
-            }
+        }
+        let size = number(&machine.call(client, &["DBSIZE"]))?;
+        if sizes && size != names.len() as i64 {
+            return Err(format!("DBSIZE of {db} is {size}, KEYS has {}", names.len()));
         }
     }
     Ok(state)
+}
+
+fn number(reply: &[u8]) -> Result<i64, String> {
+    let text = reply.strip_prefix(b":").and_then(|text| std::str::from_utf8(text).ok());
+    let number = text.and_then(|text| text.trim_end().parse().ok());
+    number.ok_or_else(|| format!("expected a number, got {}", crate::support::words::show(reply)))
 }

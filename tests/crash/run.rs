@@ -6,6 +6,7 @@
 
 use super::model::{self, Model};
 use super::script::{Script, Step};
+use super::state::{self, Value};
 use crate::support::machine::{Machine, Setup};
 use crate::support::words::{reply_len, show};
 use dredis::command::client::ClientId;
@@ -36,8 +37,9 @@ pub struct Progress {
     pub wrong: Option<String>,
 }
 
-/// A read under way: its key, and the requests that had run for sure when it was sent.
+/// A read under way: what was sent, and the requests that had run for sure by then.
 struct Look {
+    command: &'static str,
     key: Vec<u8>,
     from: usize,
 }
@@ -109,13 +111,18 @@ impl Run<'_> {
     fn step(&mut self, step: &Step) -> bool {
         match step {
             Step::Send(request) => self.send(request),
-            Step::Read(key) => self.read(key),
+            Step::Read(kind, key) => self.read(kind, key),
             Step::Wait(ms) => {
                 self.wait_for_replies();
                 self.machine.advance(*ms);
+                self.disk.set_time_ms(self.machine.now_ms());
             }
             Step::Settle => self.settle(),
             Step::Restart => return self.restart(),
+            Step::Stop => {
+                self.settle();
+                return !self.is_over() && self.machine.stop() && self.restart();
+            }
             Step::Full => self.disk.set_full(),
             Step::Room => self.script.give_room(self.disk),
         }
@@ -147,10 +154,13 @@ impl Run<'_> {
         self.progress.sent - usize::from(self.machine.engine.is_waiting(self.writer))
     }
 
-    fn read(&mut self, key: &[u8]) {
+    fn read(&mut self, kind: &str, key: &[u8]) {
         self.turns(|run| run.look.is_none());
-        self.look = Some(Look { key: key.to_vec(), from: self.done() });
-        self.machine.send(self.reader, &[b"GET", key]);
+        let words = state::request_for(kind.as_bytes());
+        self.look = Some(Look { command: words[0], key: key.to_vec(), from: self.done() });
+        let mut request = vec![words[0].as_bytes(), key];
+        request.extend(words[1..].iter().map(|word| word.as_bytes()));
+        self.machine.send(self.reader, &request);
         self.receive();
         let between = self.machine.chance(BETWEEN_MAX);
         for _ in 0..between {
@@ -172,7 +182,9 @@ impl Run<'_> {
             }
             self.turn();
         }
-        self.progress.wrong.get_or_insert("the server is stuck".into());
+        let request = self.pending.last().map(|request| show(&request.join(&b' ')));
+        let stuck = format!("the server is stuck at {}", request.unwrap_or_default());
+        self.progress.wrong.get_or_insert(stuck);
     }
 
     fn wait_for_replies(&mut self) {
@@ -256,16 +268,27 @@ impl Run<'_> {
             return; // Which writes were refused is not known yet.
         }
         let (model, now_ms) = (self.model, self.machine.now_ms());
+        let wrong_type = reply.starts_with(b"-WRONGTYPE");
+        let shown = if wrong_type { Ok(None) } else { state::shown(look.command, reply) };
         let matching = (look.from..=self.progress.sent).filter(|n| {
             let value = model.value(&look.key, *n, now_ms);
-            reply == value.map_or(b"$-1\r\n".to_vec(), |value| bulk(value))
+            match &shown {
+                Ok(_) if wrong_type => value.is_some_and(|value| command_of(value) != look.command),
+                Ok(shown) => value == shown.as_ref(),
+                Err(_) => false,
+            }
         });
         let since = matching.map(|n| model.since(&look.key, n, now_ms)).min();
         match since {
             Some(n) => self.tell(n, always),
             None => {
-                let (key, reply) = (show(&look.key), show(reply));
-                self.progress.wrong = Some(format!("GET {key} replied {reply}"));
+                let (key, command) = (show(&look.key), look.command);
+                let told =
+                    |value: Option<&Value>| value.map_or("nothing".into(), state::tell_value);
+                let shown = shown.map_or_else(|error| error, |shown| told(shown.as_ref()));
+                let is = told(model.value(&look.key, look.from, now_ms));
+                self.progress.wrong =
+                    Some(format!("{command} {key} showed {shown}, and there was {is}"));
             }
         }
     }
@@ -286,9 +309,13 @@ fn whole(bytes: &[u8]) -> Option<usize> {
     if bytes.is_empty() { None } else { reply_len(bytes) }
 }
 
-fn bulk(value: &[u8]) -> Vec<u8> {
-    let mut reply = format!("${}\r\n", value.len()).into_bytes();
-    reply.extend_from_slice(value);
-    reply.extend_from_slice(b"\r\n");
-    reply
+/// The command that shows such a value.
+fn command_of(value: &Value) -> &'static str {
+    let kind: &[u8] = match value {
+        Value::String(_) => b"string",
+        Value::Hash(_) => b"hash",
+        Value::Set(_) => b"set",
+        Value::Zset(_) => b"zset",
+    };
+    state::request_for(kind)[0]
 }

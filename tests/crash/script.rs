@@ -17,14 +17,16 @@ const DISK_BYTES: u64 = 8 << 20;
 pub enum Step {
     /// The writer sends this.
     Send(Vec<Vec<u8>>),
-    /// The reader sends GET of this key.
-    Read(Vec<u8>),
+    /// The reader looks at this key as one of a type.
+    Read(&'static str, Vec<u8>),
     /// So many milliseconds go by.
     Wait(u64),
     /// Until all is in the tree and synced.
     Settle,
     /// The program ends and starts again, on the same disk.
     Restart,
+    /// The same, but it is stopped as SHUTDOWN does it.
+    Stop,
     /// The disk is full.
     Full,
     /// The disk has room again.
@@ -57,7 +59,10 @@ impl Script {
         for line in text.lines().map(str::trim) {
             if let Some(option) = line.strip_prefix("! ") {
                 script.set(option);
-            } else if let Some((count, request)) = repeated(line) {
+                continue;
+            }
+            let line = &*unfolded(line);
+            if let Some((count, request)) = repeated(line) {
                 for number in 0..count {
                     let request = request.replace('$', &number.to_string());
                     script.push(&request);
@@ -89,10 +94,14 @@ impl Script {
         let step = match line.split_once(' ').unwrap_or((line, "")) {
             ("=", _) => Step::Settle,
             ("restart", _) => Step::Restart,
+            ("stop", _) => Step::Stop,
             ("+", ms) => Step::Wait(ms.parse().expect("milliseconds")),
-            ("?", key) => Step::Read(word(split(key).remove(0), 0)),
+            ("?", key) => Step::Read("string", word(split(key).remove(0), 0)),
+            ("?h", key) => Step::Read("hash", word(split(key).remove(0), 0)),
+            ("?s", key) => Step::Read("set", word(split(key).remove(0), 0)),
+            ("?z", key) => Step::Read("zset", word(split(key).remove(0), 0)),
             _ => {
-                let nonce = self.steps.len() as u64 * 16;
+                let nonce = self.steps.len() as u64 * 256;
                 let words = split(line).into_iter().zip(nonce..);
                 Step::Send(words.map(|(text, nonce)| word(text, nonce)).collect())
             }
@@ -110,9 +119,24 @@ impl Script {
         self.steps.iter().any(|step| matches!(step, Step::Full))
     }
 
+    /// Whether keys get deadlines.
+    pub fn expires(&self) -> bool {
+        self.has("PX") || self.has("PEXPIRE")
+    }
+
+    /// Whether some request has a word that begins like this.
+    pub fn has(&self, start: &str) -> bool {
+        let words = self.steps.iter().flat_map(|step| match step {
+            Step::Send(request) => &request[..],
+            _ => &[],
+        });
+        words.into_iter().any(|word| word.starts_with(start.as_bytes()))
+    }
+
     /// A disk as the script wants it.
     pub fn disk(&self, seed: u64) -> SimDisk {
         let disk = SimDisk::new(SimSettings { bytes_total: DISK_BYTES, ..SimSettings::default() });
+        disk.set_time_ms(Setup::default().now_ms);
         self.prepare(&disk, seed);
         disk
     }
@@ -152,7 +176,24 @@ fn repeated(line: &str) -> Option<(u64, &str)> {
     Some((count.parse().ok()?, request))
 }
 
-/// A word of a request: itself, or the bytes that `*len` and `@len` stand for.
+/// `ZADD z 3[1 m&]` with what is in the brackets so many times, or once for each of `2-4[`.
+fn unfolded(line: &str) -> String {
+    let Some((before, rest)) = line.split_once('[') else { return line.to_owned() };
+    let (body, after) = rest.split_once(']').expect("a closing bracket");
+    let (kept, count) = before.rsplit_once(' ').expect("a count in front of the bracket");
+    let (first, end) = match count.split_once('-') {
+        Some((first, last)) => (number(first), number(last) + 1),
+        None => (0, number(count)),
+    };
+    let words: Vec<String> = (first..end).map(|n| body.replace('&', &n.to_string())).collect();
+    unfolded(&format!("{kept} {}{after}", words.join(" ")))
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().expect("a number")
+}
+
+/// A word of a request: itself, or the bytes that `*len`, `@len` and `#number` stand for.
 fn word(text: Vec<u8>, nonce: u64) -> Vec<u8> {
     let len = || std::str::from_utf8(text.get(1..)?).ok()?.parse::<usize>().ok();
     match (text.first(), len()) {
@@ -161,6 +202,7 @@ fn word(text: Vec<u8>, nonce: u64) -> Vec<u8> {
             (0..len).map(|_| b'a' + rng.below(26) as u8).collect()
         }
         (Some(b'@'), Some(len)) => vec![b'n'; len],
+        (Some(b'#'), Some(number)) => format!("{number:m<200}").into_bytes(),
         _ => text,
     }
 }

@@ -4,10 +4,10 @@
 //! |---|---|
 //! | `SET a 1` | a writer sends a request; each is one batch |
 //! | `5x SET k$ v` | the same so many times, `$` is the number |
-//! | `? a` | a reader sends GET |
+//! | `? a` | a reader sends GET; `?h`, `?s`, `?z` ask for a whole hash, set, sorted set |
 //! | `+ 50` | milliseconds go by |
 //! | `=` | waits until everything is in the tree and synced |
-//! | `restart` | the program ends without a word and starts again |
+//! | `restart` | the program ends without a word and starts again; `stop` ends it in good order |
 //! | `! cold 60` | the disk's caches answer so few of 100 reads |
 //! | `! cache 4096`, `! backlog 4096` | bytes of the cache, of the backlog's bound |
 //! | `! everysec` | DREDIS_FSYNC |
@@ -16,7 +16,9 @@
 //! | `! full`, `! room` | the disk is full from here on, and no longer |
 //!
 //! In a request `*300` is a word of 300 bytes that no other request has, `@300` a name of 300
-//! bytes, and `ID` what the last BACKUP START replied. Requests are answered in their order, but
+//! bytes, `#7` the 7th name of 200 bytes, and `ID` what the last BACKUP START replied. What stands
+//! in brackets comes more than once: `SADD s 3[m&]` is `SADD s m0 m1 m2`, and `2-4[m&]` is
+//! `m2 m3 m4`. Collections of 5 elements, not all in memory, are renamed by a move. Requests are answered in their order, but
 //! the next one is sent before that. The deadlines are around 1,700,000,000,000.
 
 /// Name and steps.
@@ -178,5 +180,169 @@ pub const SCRIPTS: &[(&str, &str)] = &[
         "full disk and restart",
         "6x SET k$ *900\n! full\nSET x 1\nDEL k1\nrestart\nDEL k2\n? k0\n\
         ! room\n+ 500\nSET x 2\nSET k1 *9",
+    ),
+    (
+        "hash",
+        "HSET h a *9 b *9\nHSET h a *40 c *5\n?h h\n=\nHDEL h a b\nHSET h a *900\n=\nHSET h a *3\n\
+        HDEL h a c\n?h h\nHSET h d *700\nHDEL h d\nHSET h e 1 f \"\"",
+    ),
+    (
+        "set of members",
+        "SADD s a b c\nSREM s a\n?s s\n=\nSADD s a d\nSREM s b c d\nSREM s a\n=\nSADD s b\n\
+        SADD s @300 .. a/b\n=\nSREM s @300 b\n?s s\nSREM s ..",
+    ),
+    (
+        "sorted set",
+        "ZADD z 1 a 2 b 1 c\nZINCRBY z 1.5 a\n?z z\n=\nZADD z 1 b 7 d\nZREM z c\nZINCRBY z 1 b\n=\n\
+        ZADD z -3 a 2 d\nZREM z a b\n?z z\nZREM z d\nZADD z 2 e 2 f",
+    ),
+    (
+        "members of one score",
+        "ZADD z 1 a 1 b 1 c\n=\nZREM z b\nZADD z 1 d\n=\nZADD z 2 a\nZADD z 1 a\n?z z\n\
+        =\nZADD z 1 @300\nZREM z c\n=\nZADD z 2 @300 2 d\nZINCRBY z -1 @300\nZREM z a",
+    ),
+    (
+        "collections restarted",
+        "! cold 60\nHSET h a *9 b *9\nSADD s a b\nZADD z 1 a 1 b\n=\nrestart\nHSET h a *9\n\
+        SREM s a\nZREM z a\n?z z\n=\nrestart\nHDEL h a b\nSADD s c\nZINCRBY z 4 b\n?h h\n\
+        restart\nZADD z 5 a\nSREM s b c\nHSET h c *9",
+    ),
+    (
+        "batches of elements",
+        "HSET h 20[f& *5]\nSADD s 20[m&]\nZADD z 20[& m&]\n?s s\n=\nHDEL h 20[f&]\n\
+        SREM s 5-20[m&]\nZADD z 10[1 m&]",
+    ),
+    (
+        "a group grows and shrinks",
+        "ZADD z 18[1 #&]\n=\nZADD z 18-24[1 #&]\n?z z\n=\nZREM z 2-20[#&]\nZADD z 2 #22\n=\n\
+        ZREM z #23\nZADD z 1 #22 1 #5",
+    ),
+    (
+        "a group shrinks at once",
+        "ZADD z 24[1 #&] 1 @300 2 #30\n=\nZADD z 3-23[2 #&]\n=\nZREM z 3-23[#&] #30\n?z z\n\
+        ZADD z 1 a 2 b",
+    ),
+    (
+        "groups after a restart",
+        "ZADD z 20[1 #&]\n=\nrestart\nZADD z 1 #20 1 #21\n=\nrestart\nZREM z 4-19[#&]\n\
+        ZREM z #20 #21\n?z z",
+    ),
+    (
+        "removal of collections",
+        "HSET h a *9 b *9\nSADD s a b\nZADD z 1 a 1 b\n=\nDEL h z\nHSET h c *9\n?h h\n\
+        DEL s h\nSADD s c\nFLUSHDB\nZADD z 2 c\nSADD s a\n=\nFLUSHDB\nHSET z a 1",
+    ),
+    (
+        "another type",
+        "SADD k a b\n=\nSREM k a b\nHSET k a *9\n?h k\n=\nHDEL k a\nZADD k 1 a 1 b\n=\nDEL k\n\
+        SADD k b c\n?s k\n=\nSET k *30\nDEL k\nHSET k b 1\n=\nSET k 1\n?h k",
+    ),
+    (
+        "deadlines of collections",
+        "HSET h a 1\nPEXPIREAT h 1900000000000\nSADD s a\n=\nPEXPIREAT s 1900000000001\nPERSIST h\n\
+        HSET h b 2\nHDEL h a b\nHSET h c 1\n?h h\n=\nZADD z 1 a\nPEXPIREAT z 1900000000002\nSREM s a\n\
+        SADD s b",
+    ),
+    (
+        "expiry of collections",
+        "HSET h a *9 b *9\nPEXPIRE h 100\nZADD z 3[1 m&]\nPEXPIRE z 300\nSADD s a\nPEXPIRE s 100\n\
+        + 50\n?h h\nPERSIST s\n=\n+ 200\n?h h\nSADD h a\n+ 200\nZADD z 2 n\n=\n?z z",
+    ),
+    (
+        "copies of collections",
+        "HSET h a *9 b *9\nCOPY h i\nZADD z 1 a 1 b\n=\nHSET h a *5\nCOPY h i REPLACE\n\
+        COPY z h REPLACE\n?z h\nCOPY z z DB 1\n=\nZREM z a\nCOPY z h REPLACE\nSELECT 1\n\
+        SADD s a\nCOPY s z DB 0 REPLACE\nDEL z",
+    ),
+    (
+        "renamed anew",
+        "HSET h a *9 b *9\nRENAME h i\n?h i\n=\nSADD h a b\nRENAME h i\nRENAME i h\n=\n\
+        SADD i c\nZADD z 1 a 1 b\nRENAME z i\nMOVE i 1\nSADD i a\n=\nRENAME h i\nMOVE i 2",
+    ),
+    (
+        "renamed by a move",
+        "SADD s 7[m&]\nSET b *9\n=\nrestart\nSADD s x\nRENAME s t\nSADD s n\n?s t\nSADD t y\n=\n\
+        restart\nSREM t m1\nSET a 1\nRENAME t s\n?s s\nSREM s m2\nHSET t a 1\nDEL b",
+    ),
+    (
+        "moved onto keys",
+        "HSET h 6[f& *5]\nPEXPIREAT h 1900000000000\nZADD z 6[1 m&]\nPEXPIREAT z 1900000000001\n\
+        SET b *9\n=\nrestart\nRENAME h b\n?h b\nRENAME z h\nHSET b f1 *9\n=\nSET z 1\nrestart\n\
+        RENAME h b\nPERSIST b\nZADD b 2 m1\n?z b",
+    ),
+    (
+        "moves between databases",
+        "SADD s 6[m&]\nZADD z 6[1 m&]\n=\nrestart\nMOVE s 1\nSADD s a\nMOVE z 2\nSELECT 1\n\
+        SADD s b\n=\nrestart\nMOVE s 2\nSELECT 2\nSREM s m0\nZREM z m0\nMOVE z 0",
+    ),
+    (
+        "moves in a row",
+        "SADD a 6[m&]\nSADD b 6[n&]\n=\nrestart\nRENAME a c\nRENAME b a\nRENAME c b\n?s a\n\
+        SADD a x\nSADD b y\nRENAME a c\n=\nrestart\nSREM b m1\nRENAME b a\nRENAME c b\nDEL a",
+    ),
+    (
+        "moves of long names",
+        "! refuse bad\nSADD @300 6[m&]\nSADD ok 6[m&] @301\n=\nrestart\nRENAME @300 @299\n\
+        RENAME ok bad\nSADD @300 a\n?s bad\n=\nrestart\nRENAME @299 ok\nRENAME bad @299\n\
+        SREM @299 m0\nSADD bad b",
+    ),
+    (
+        "moves and flushes",
+        "SADD s 6[m&]\nSET a 1\n=\nrestart\nRENAME s t\nFLUSHDB\nSADD s a\n?s t\n=\n\
+        SADD s 6[m&]\n=\nrestart\nFLUSHDB\nSADD s 6[n&]\nRENAME s t\nDEL t\nSADD t b",
+    ),
+    (
+        "swapdb",
+        "SET a *9\nSADD s a b\nSELECT 1\nSET a *9\nSWAPDB 0 1\nSET b *9\nSELECT 0\nDEL s\n\
+        APPEND a x\n?s s\n=\nSWAPDB 0 1\nSADD s c\nSELECT 1\nSET c 1\nSWAPDB 1 0\nSWAPDB 0 2\n\
+        SET c 2\nSELECT 2\nSADD s d",
+    ),
+    (
+        "swapdb twice",
+        "SET a *9\nSELECT 1\nSET a *9\nSET b 1\n=\nSWAPDB 0 1\nSWAPDB 0 1\nSET a *9\n? a\n\
+        SWAPDB 1 0\nSET a *9\nDEL b\nSWAPDB 2 1\nSWAPDB 2 1\n=\nFLUSHDB\nSWAPDB 0 1\nSET d 1",
+    ),
+    (
+        "swapdb and restarts",
+        "! refuse bad\nSET a *9\nSET bad 1\nSELECT 1\nHSET h a 1\n=\nrestart\nSWAPDB 0 1\n\
+        SET a 1\nrestart\nSELECT 0\nHSET h b 2\nSELECT 1\nAPPEND bad 2\n?h h\nSWAPDB 1 2\nDEL a\n\
+        SET bad 5",
+    ),
+    (
+        "swapdb and deadlines",
+        "SET a 1 PX 100\nSELECT 1\nSET a 2 PX 300\nSADD s 6[m&]\nPEXPIRE s 200\n=\nSWAPDB 0 1\n\
+        + 150\n? a\nSET a 3\nSWAPDB 0 1\n+ 100\nSADD s b\nSET c 1",
+    ),
+    (
+        "collections of a small cache",
+        "! cache 3000\n! cold 50\n4x HSET h$ 4[f& *40]\n=\n4x HSET h$ f1 *9\n?h h1\n\
+        4x HDEL h$ f2\nRENAME h1 h2\n?h h2\nHSET h1 a 1\nSWAPDB 0 1\nSELECT 1\nRENAME h2 h3\n?h h3",
+    ),
+    (
+        "collections on a full disk",
+        "HSET h a *900 b *9\nSADD s a b\nZADD z 1 a 1 b\n=\n! full\nHSET h c *900\nSREM s a\n\
+        ZADD z 1 c\nHDEL h a\nZADD z 2 a\n?h h\n! room\n+ 500\nZADD z 1 d\nSADD s c\nDEL h",
+    ),
+    (
+        "groups on a full disk",
+        "ZADD z 19[1 #&] 2 a\n=\n! full\nZADD z 1 #19 1 #20 1 #21\nZREM z #3\nSET a 1\n?z z\n\
+        ! room\n+ 500\nZREM z 4-19[#&]\n=\n! full\nZREM z #20\nZADD z 2 #21\n! room\n+ 500\nZADD z 1 b",
+    ),
+    (
+        "moves on a full disk",
+        "SADD s 6[m&]\nSET a *9\nSELECT 1\nSET b *9\nSELECT 0\n=\nrestart\n! full\nRENAME s t\n\
+        SET b 1\nSWAPDB 0 1\nFLUSHDB\n! room\n+ 500\nSET c 1\nSWAPDB 0 1\nSREM t m2",
+    ),
+    (
+        "sizes",
+        "SET a 1\nSET b 2\n=\nstop\nSET c 3\n=\n+ 2000\nstop\nDEL a\n=\nstop\nSET d 1\nSWAPDB 0 1\n\
+        =\n+ 2000\nstop\nSET e 1",
+    ),
+    (
+        "reads overtaken",
+        "! cold 100\nSADD s a b\nSET k 1\n=\nrestart\n?s s\nFLUSHDB\n?s s\n? k\nSADD s a b\nSET k 2\n=\n\
+        restart\n?s s\nDEL k\nFLUSHDB\n?s s\nSADD s a b\nSET k 3\n=\nrestart\n? k\nFLUSHDB\n? k\n\
+        SADD s a b\nSET k 4\n=\nrestart\n?s s\nFLUSHDB\n?s s\nSADD s a b\nSET k 5\n=\nrestart\n? k\n\
+        FLUSHDB\n?s s\n? k\nSET k 6",
     ),
 ];

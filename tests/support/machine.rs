@@ -37,6 +37,8 @@ pub struct Setup {
     pub seed: u64,
     /// The wall clock at the start.
     pub now_ms: u64,
+    /// Collections of so many elements are renamed by a move.
+    pub moved_min: usize,
 }
 
 impl Default for Setup {
@@ -48,6 +50,7 @@ impl Default for Setup {
             cache_bytes: 1 << 20,
             seed: 1,
             now_ms: 1_700_000_000_000,
+            moved_min: 5,
         }
     }
 }
@@ -76,6 +79,7 @@ impl Setup {
             }),
             now_ms: self.now_ms,
             seed: self.seed,
+            moved_min: self.moved_min,
         }
     }
 }
@@ -208,6 +212,13 @@ impl Machine {
     /// Waits until all is in the tree and synced. False where that does not come about.
     pub fn settle(&mut self) -> bool {
         self.until(Machine::is_settled)
+    }
+
+    /// Does what a clean stop does last. False where that does not come about.
+    pub fn stop(&mut self) -> bool {
+        self.engine.record_sizes();
+        self.go_on();
+        self.settle()
     }
 
     fn until(&mut self, done: impl Fn(&Machine) -> bool) -> bool {
