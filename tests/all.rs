@@ -1,6 +1,7 @@
 //! All integration tests, as one binary.
 
 mod crash;
+mod restarts;
 mod support;
 mod tidy;
 mod transcripts;

@@ -377,11 +377,11 @@ fn walk_names(
     }
     if reverse {
         let end = members.iter().rposition(ends).map_or(0, |last| last + 1);
-        let count = members[..end].iter().rev().take_while(|at| starts(*at)).count();
+        let count = members[..end].iter().rev().take_while(|at| starts(at)).count();
         end - count..end
     } else {
         let start = members.iter().position(starts).unwrap_or(members.len());
-        let count = members[start..].iter().take_while(|at| ends(*at)).count();
+        let count = members[start..].iter().take_while(|at| ends(at)).count();
         start..start + count
     }
 }

@@ -142,7 +142,7 @@ fn add(cx: &mut Cx<'_, '_>, mut conditions: Conditions) -> Result {
     let args = cx.args;
     let options = args.skip(2).iter().take_while(|option| conditions.take(option)).count();
     let pairs = args.skip(2 + options);
-    if pairs.is_empty() || pairs.len() % 2 != 0 {
+    if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
         return fail(SYNTAX);
     }
     conditions.check(pairs.len() / 2)?;

@@ -45,7 +45,8 @@ pub struct Settings {
     pub now_ms: u64,
     /// Chance.
     pub seed: u64,
-    /// Collections of so many elements are renamed by a move: [`crate::keyspace::moves::MOVED_MIN`], but in tests.
+    /// Collections of so many elements are renamed by a move:
+    /// [`crate::keyspace::moves::MOVED_MIN`], but in tests.
     pub moved_min: usize,
 }
 

@@ -385,8 +385,10 @@ impl Keyspace {
     }
 
     fn replay_move(&mut self, seq: Seq, places: &Move) {
-        if let Move::Key(_, (db, key)) = places {
-            self.filter.add(name_hash(*db, key));
+        match places {
+            Move::Key(_, (db, key)) => self.filter.add(name_hash(*db, key)),
+            // What was added until now, and what the tree has, is of other databases.
+            Move::Swap(..) => self.walk_wanted = true,
         }
         // What a start finds in the databases is not what will be there.
         self.walk_wanted = true;
@@ -482,11 +484,13 @@ impl Keyspace {
         self.reader.dir(db, key, Wait::Yes).map_err(|error| cannot_read(&error))
     }
 
-    /// Says whether the filter has the names of the tree, as a walk found them.
+    /// Says whether the filter has the names of the tree, as a walk found them. No walk finds the
+    /// elements of collections: where the tree had something, their filter answers nothing until
+    /// all databases are emptied.
     pub fn set_filter_complete(&mut self, complete: bool) {
         self.filter.set_complete(complete && !self.walk_wanted);
         if !complete {
-            self.members.set_complete(false); // No walk looks for those.
+            self.members.set_complete(false);
         }
     }
 

@@ -121,7 +121,8 @@ impl TreeWriter {
         }
     }
 
-    /// Writes the full name of a key and syncs it: once its directory is there, nobody does it again.
+    /// Writes the full name of a key and syncs it: once its directory is there, nobody does it
+    /// again.
     fn put_companion(&mut self, db: Db, name: &Name) -> io::Result<()> {
         let folder = paths::database(db);
         self.files.put_companion(&folder, name)?;

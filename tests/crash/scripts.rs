@@ -19,7 +19,8 @@
 //! In a request `*300` is a word of 300 bytes that no other request has, `@300` a name of 300
 //! bytes, `#7` the 7th name of 200 bytes, and `ID` what the last BACKUP START replied. What stands
 //! in brackets comes more than once: `SADD s 3[m&]` is `SADD s m0 m1 m2`, and `2-4[m&]` is
-//! `m2 m3 m4`. Collections of 5 elements, not all in memory, are renamed by a move. Requests are answered in their order, but
+//! `m2 m3 m4`. Collections of 5 elements, not all in memory, are renamed by a move. Requests are
+//! answered in their order, but
 //! the next one is sent before that. The deadlines are around 1,700,000,000,000.
 
 /// Name and steps.
@@ -241,7 +242,8 @@ pub const SCRIPTS: &[(&str, &str)] = &[
     (
         "deadlines of collections",
         "HSET h a 1\nPEXPIREAT h 1900000000000\nSADD s a\n=\nPEXPIREAT s 1900000000001\nPERSIST h\n\
-        HSET h b 2\nHDEL h a b\nHSET h c 1\n?h h\n=\nZADD z 1 a\nPEXPIREAT z 1900000000002\nSREM s a\n\
+        HSET h b 2\nHDEL h a b\nHSET h c 1\n?h h\n=\nZADD z 1 a\n\
+        PEXPIREAT z 1900000000002\nSREM s a\n\
         SADD s b",
     ),
     (
@@ -327,7 +329,8 @@ pub const SCRIPTS: &[(&str, &str)] = &[
     (
         "groups on a full disk",
         "ZADD z 19[1 #&] 2 a\n=\n! full\nZADD z 1 #19 1 #20 1 #21\nZREM z #3\nSET a 1\n?z z\n\
-        ! room\n+ 500\nZREM z 4-19[#&]\n=\n! full\nZREM z #20\nZADD z 2 #21\n! room\n+ 500\nZADD z 1 b",
+        ! room\n+ 500\nZREM z 4-19[#&]\n=\n! full\nZREM z #20\nZADD z 2 #21\n! room\n\
+        + 500\nZADD z 1 b",
     ),
     (
         "moves on a full disk",
@@ -341,9 +344,11 @@ pub const SCRIPTS: &[(&str, &str)] = &[
     ),
     (
         "reads overtaken",
-        "! cold 100\nSADD s a b\nSET k 1\n=\nrestart\n?s s\nFLUSHDB\n?s s\n? k\nSADD s a b\nSET k 2\n=\n\
+        "! cold 100\nSADD s a b\nSET k 1\n=\nrestart\n?s s\nFLUSHDB\n?s s\n? k\n\
+        SADD s a b\nSET k 2\n=\n\
         restart\n?s s\nDEL k\nFLUSHDB\n?s s\nSADD s a b\nSET k 3\n=\nrestart\n? k\nFLUSHDB\n? k\n\
-        SADD s a b\nSET k 4\n=\nrestart\n?s s\nFLUSHDB\n?s s\nSADD s a b\nSET k 5\n=\nrestart\n? k\n\
+        SADD s a b\nSET k 4\n=\nrestart\n?s s\nFLUSHDB\n?s s\nSADD s a b\nSET k 5\n=\n\
+        restart\n? k\n\
         FLUSHDB\n?s s\n? k\nSET k 6",
     ),
     (

@@ -50,14 +50,12 @@ pub fn read(dump: &Dump) -> Result<State, String> {
                 continue;
             }
         };
-        match part {
-            "" => {
-                let key = key(dump, db, name)?;
-                if state.insert((db, key), content(dump, db, name)?).is_some() {
-                    return Err(format!("the key at {path} is there twice"));
-                }
+        // What else there is, is looked at with its key.
+        if part.is_empty() {
+            let key = key(dump, db, name)?;
+            if state.insert((db, key), content(dump, db, name)?).is_some() {
+                return Err(format!("the key at {path} is there twice"));
             }
-            _ => {} // Looked at with its key.
         }
     }
     Ok(state)
