@@ -20,7 +20,7 @@ use hashbrown::HashSet;
 
 /// A collection that takes no more in memory is scanned in one step, as Redis scans what it keeps
 /// in one piece: that is always smaller.
-const ONE_STEP_BYTES_MAX: usize = 64 << 10;
+const ONE_STEP_BYTES_MAX: usize = 256 << 10;
 /// Bytes that a bulk string takes in a reply beside its own, at most.
 pub(super) const BULK_BYTES: usize = 16;
 /// Bytes of a pick while its reply is made, at the least.

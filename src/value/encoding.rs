@@ -8,8 +8,10 @@ use crate::base::number::parse_i64;
 
 /// Most members of an intset: `set-max-intset-entries`.
 const INTSET_ELEMENTS_MAX: u64 = 512;
-/// Most elements of a listpack: `set-max-listpack-entries` and its like.
-const LISTPACK_ELEMENTS_MAX: u64 = 128;
+/// Most members of a listpack: `set-max-listpack-entries`, `zset-max-listpack-entries`.
+pub const LISTPACK_MEMBERS_MAX: u64 = 128;
+/// Most fields of a listpack: `hash-max-listpack-entries`.
+pub const LISTPACK_FIELDS_MAX: u64 = 512;
 /// Longest element of a listpack, in bytes: `set-max-listpack-value` and its like.
 const LISTPACK_ELEMENT_BYTES_MAX: usize = 64;
 
@@ -50,11 +52,11 @@ impl Encoding {
         }
     }
 
-    /// Grows to a form that can hold so many elements.
-    pub fn hold(&mut self, count: u64) {
+    /// Grows to a form that can hold so many elements; a listpack holds `listpack_max`.
+    pub fn hold(&mut self, count: u64, listpack_max: u64) {
         let count_max = match self {
             Encoding::Intset => INTSET_ELEMENTS_MAX,
-            Encoding::Listpack => LISTPACK_ELEMENTS_MAX,
+            Encoding::Listpack => listpack_max,
             Encoding::Unknown | Encoding::Table => u64::MAX,
         };
         if count > count_max {
@@ -63,14 +65,19 @@ impl Encoding {
     }
 
     /// The form that starts as this one and has been given all of `elements`, `count` in number.
-    pub fn grown<'a>(mut self, count: u64, elements: impl IntoIterator<Item = &'a [u8]>) -> Self {
+    pub fn grown<'a>(
+        mut self,
+        count: u64,
+        listpack_max: u64,
+        elements: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Self {
         let mut elements = elements.into_iter();
-        self.hold(count);
+        self.hold(count, listpack_max);
         while self != Encoding::Table
             && let Some(element) = elements.next()
         {
             self.fit(element);
-            self.hold(count);
+            self.hold(count, listpack_max);
         }
         self
     }
@@ -101,13 +108,17 @@ mod tests {
         ] {
             let mut form = from;
             form.fit(element.as_bytes());
-            form.hold(count);
+            form.hold(count, LISTPACK_MEMBERS_MAX);
             assert_eq!(form, expect, "{from:?}, {count} with {element}");
-            assert_eq!(from.grown(count, [element.as_bytes()]), expect);
+            assert_eq!(from.grown(count, LISTPACK_MEMBERS_MAX, [element.as_bytes()]), expect);
         }
-        assert_eq!(start.grown(2, [&b"1"[..], b"b"]).name("hashtable"), "listpack");
-        assert_eq!(start.grown(600, [&b"1"[..]]).name("hashtable"), "hashtable");
-        assert_eq!(start.grown(0, []).name("hashtable"), "intset");
+        let grown = |count, elements: &[&[u8]]| {
+            let elements = elements.iter().copied();
+            start.grown(count, LISTPACK_MEMBERS_MAX, elements).name("hashtable")
+        };
+        assert_eq!(grown(2, &[b"1", b"b"]), "listpack");
+        assert_eq!(grown(600, &[b"1"]), "hashtable");
+        assert_eq!(grown(0, &[]), "intset");
         assert_eq!(Encoding::Unknown.name("skiplist"), "skiplist");
     }
 }

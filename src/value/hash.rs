@@ -3,7 +3,7 @@
 //! Who uses a field has made it known first: see [`Elements`].
 
 use super::elements::{Count, Elements};
-use super::encoding::Encoding;
+use super::encoding::{Encoding, LISTPACK_FIELDS_MAX};
 use crate::base::bytes::Bytes;
 
 /// A hash of fields.
@@ -40,7 +40,7 @@ impl HashValue {
         self.encoding.fit(&field);
         self.encoding.fit(&value);
         let new = self.fields.insert(field, value).is_none();
-        self.encoding.hold(self.count().at_least());
+        self.encoding.hold(self.count().at_least(), LISTPACK_FIELDS_MAX);
         new
     }
 
@@ -75,7 +75,8 @@ impl HashValue {
         if self.encoding == Encoding::Unknown {
             let texts = self.fields.iter().flat_map(|(field, value)| [field, value]);
             let texts = texts.map(Bytes::as_slice);
-            self.encoding = Encoding::Listpack.grown(self.count().at_least(), texts);
+            self.encoding =
+                Encoding::Listpack.grown(self.count().at_least(), LISTPACK_FIELDS_MAX, texts);
         }
     }
 
@@ -119,8 +120,8 @@ mod tests {
         let long = "x".repeat(65);
         for (count, field, value, expect) in [
             (0, "f", "v", "listpack"),
-            (127, "f", "v", "listpack"),
-            (128, "f", "v", "hashtable"),
+            (511, "f", "v", "listpack"),
+            (512, "f", "v", "hashtable"),
             (0, "f", &long, "hashtable"),
             (0, &long, "v", "hashtable"),
             (5, "0", &long, "hashtable"), // A value in the place of a shorter one.
