@@ -247,7 +247,7 @@ fn leading_number(text: &[u8]) -> usize {
 mod tests {
     use super::*;
     use crate::command::{Cx, Done, Result};
-    use crate::resp::args::OwnedArgs;
+    use crate::resp::OwnedArgs;
 
     fn run(_: &mut Cx<'_, '_>) -> Result {
         Ok(Done)
