@@ -119,6 +119,15 @@ pub enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// Mend what can be mended in the tree of a cleanly stopped server
+    Repair {
+        /// Directory of the database
+        #[arg(value_name = "ROOT_DIR")]
+        dir: PathBuf,
+        /// Report as JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Parser)]
@@ -251,7 +260,7 @@ fn help(command: &Command, matches: &clap::ArgMatches) -> String {
     });
     format!(
         "{about}\n\nUsage: dredis [FLAGS] [serve]\n       dredis check ROOT_DIR [--json]\n       \
-         dredis --help | --version\n\n\
+         dredis repair ROOT_DIR [--json]\n       dredis --help | --version\n\n\
          Sizes take k, kb, m, mb, g or gb (1k is 1000, 1kb is 1024).\n\n{}",
         lines.collect::<String>()
     )
@@ -328,6 +337,8 @@ mod tests {
 
         let check = from(&["check", "/data", "--json"]).unwrap();
         assert_eq!(check.task, Task::Check { dir: "/data".into(), json: true });
+        let repair = from(&["repair", "/data"]).unwrap();
+        assert_eq!(repair.task, Task::Repair { dir: "/data".into(), json: false });
     }
 
     #[test]

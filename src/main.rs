@@ -1,4 +1,4 @@
-//! The `dredis` command: reads its configuration, then serves or checks.
+//! The `dredis` command: reads its configuration, then serves, checks or repairs.
 
 use dredis::check;
 use dredis::config::{self, Invocation, Task};
@@ -28,5 +28,6 @@ fn main() -> ExitCode {
     match task {
         Task::Serve => ExitCode::from(server::serve(config)),
         Task::Check { dir, json } => ExitCode::from(check::run(&dir, json)),
+        Task::Repair { dir, json } => ExitCode::from(check::repair::run(&dir, json)),
     }
 }

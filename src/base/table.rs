@@ -47,7 +47,7 @@ impl<T> Default for Table<T> {
     }
 }
 
-/// What the index sees of a hash: its upper and its lower bits both come from the part that is kept.
+/// What the index sees of a hash: its upper and lower bits both come from the part that is kept.
 fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }

@@ -1,11 +1,15 @@
 //! `dredis check`: looks at the directory of a stopped server and reports what is wrong with it.
 //!
-//! It reads the journal, walks the databases and never writes anything. Whether a key can be read
+//! It reads the journal, walks the databases and writes nothing. Whether a key can be read
 //! is asked of the code that serves it ([`crate::layout::reader`]); what the walk adds is
 //! everything that code passes over: strangers, half keys, lost names. `report.rs` says how
-//! findings are shown, `tree.rs` looks for them. Nothing here repairs, and nothing here knows of
-//! the engine or of clients.
+//! findings are shown, `tree.rs`, `key.rs` and `index.rs` look for them. [`repair`] mends some of
+//! what a check finds, and is the only part that writes. Nothing here knows of the engine or of
+//! clients.
 
+mod index;
+mod key;
+pub mod repair;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -75,13 +79,31 @@ pub fn examine(dir: &Path, progress: &dyn Fn(u64)) -> Result<Report, String> {
     let shown = dir.display();
     let disk = RealDisk::open(dir).map_err(|error| format!("cannot check {shown}: {error}"))?;
     let _lock = lock_shared(dir)?;
-    let here = |name: &str| dir.join(name).symlink_metadata().is_ok();
-    if !(0..DATABASES).any(|db| here(&paths::database(db))) && !here(paths::JOURNAL) {
-        return Err(format!("{shown} holds no database: none of the directories 0 to 15"));
+    holds_database(dir)?;
+    look(dir, Arc::new(disk), progress)
+}
+
+/// Whether something is there by that name.
+fn here(dir: &Path, name: &str) -> bool {
+    dir.join(name).symlink_metadata().is_ok()
+}
+
+/// Refuses what is no ROOT_DIR.
+fn holds_database(dir: &Path) -> Result<(), String> {
+    let any = (0..DATABASES).any(|db| here(dir, &paths::database(db)));
+    match any || here(dir, paths::JOURNAL) {
+        true => Ok(()),
+        false => {
+            Err(format!("{} holds no database: none of the directories 0 to 15", dir.display()))
+        }
     }
-    let disk: Arc<dyn Disk> = Arc::new(disk);
+}
+
+/// The check itself, of a directory that no server uses.
+fn look(dir: &Path, disk: Arc<dyn Disk>, progress: &dyn Fn(u64)) -> Result<Report, String> {
+    let shown = dir.display();
     let mut report = Report::new(shown.to_string());
-    let pending = read_journal(&*disk, here(paths::JOURNAL), &mut report);
+    let pending = read_journal(&*disk, here(dir, paths::JOURNAL), &mut report);
     tree::walk(dir, disk, &pending, &mut report, progress)
         .map_err(|error| format!("cannot check {shown}: {error}"))?;
     Ok(report)

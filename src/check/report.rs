@@ -33,8 +33,10 @@ pub enum Kind {
     HalfKey,
     /// A key that cannot be read.
     Damage,
-    /// A hashed name that does not lead to its key.
+    /// A hashed name that does not lead to its key or element.
     LongName,
+    /// The index of a sorted set.
+    Index,
     /// The journal cannot be replayed.
     Journal,
     /// A copy that is not finished.
@@ -66,6 +68,7 @@ impl Kind {
             Kind::HalfKey => "half-key",
             Kind::Damage => "damage",
             Kind::LongName => "long-name",
+            Kind::Index => "index",
             Kind::Journal => "journal",
             Kind::Incomplete => "incomplete",
             Kind::Unreadable => "unreadable",
@@ -95,7 +98,9 @@ pub struct Database {
     pub keys: u64,
     /// Those of them with a deadline.
     pub deadlines: u64,
-    /// Bytes of their values.
+    /// Elements of collections.
+    pub elements: u64,
+    /// Bytes of strings and of what elements hold.
     pub bytes: u64,
 }
 
@@ -160,13 +165,14 @@ impl Report {
     }
 
     fn text_of_databases(&self, out: &mut String) {
-        let heads = ["database", "keys", "with a deadline", "bytes of values"];
+        let heads = ["database", "keys", "with a deadline", "elements", "bytes of values"];
         let mut rows = vec![heads.map(str::to_owned)];
         for (db, of) in self.databases.iter().enumerate().filter(|(_, of)| of.keys > 0) {
             rows.push([
                 db.to_string(),
                 thousands(of.keys),
                 thousands(of.deadlines),
+                thousands(of.elements),
                 thousands(of.bytes),
             ]);
         }
@@ -175,9 +181,10 @@ impl Report {
             return;
         }
         let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-        let [a, b, c, d] = [0, 1, 2, 3].map(width);
-        for [db, keys, deadlines, bytes] in &rows {
-            let _ = writeln!(out, "{db:>a$}  {keys:>b$}  {deadlines:>c$}  {bytes:>d$}");
+        let [a, b, c, d, e] = [0, 1, 2, 3, 4].map(width);
+        for [db, keys, deadlines, elements, bytes] in &rows {
+            let _ = write!(out, "{db:>a$}  {keys:>b$}  {deadlines:>c$}  ");
+            let _ = writeln!(out, "{elements:>d$}  {bytes:>e$}");
         }
     }
 
@@ -202,7 +209,7 @@ impl Report {
         }
     }
 
-    fn text_of_level(&self, level: Level, out: &mut String) {
+    pub(super) fn text_of_level(&self, level: Level, out: &mut String) {
         let total = self.count(level);
         if total == 0 {
             return;
@@ -229,7 +236,8 @@ impl Report {
             .filter(|(_, of)| of.keys > 0)
             .map(|(db, of)| {
                 let row = json!({
-                    "keys": of.keys, "deadlines": of.deadlines, "value_bytes": of.bytes,
+                    "keys": of.keys, "deadlines": of.deadlines, "elements": of.elements,
+                    "value_bytes": of.bytes,
                 });
                 (db.to_string(), row)
             })

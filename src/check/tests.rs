@@ -1,11 +1,13 @@
 //! Checks of directories made by hand: what is found, at which level, and that nothing changes.
 
+use super::repair::Repaired;
 use super::{Kind, Level, Report, examine};
 use crate::disk::Disk;
 use crate::disk::real::RealDisk;
 use crate::journal::{Group, Journal, Settings, recover};
 use crate::layout::names;
 use crate::layout::op::{Key, Op};
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -127,6 +129,19 @@ fn long_names_lead_to_their_keys() {
 fn what_the_journal_will_mend_is_pending() {
     let root = root();
     let at = root.path();
+    pending_record(at);
+    key(at, "0/k", &[("value", "")]);
+    key(at, "0/other", &[("value", "")]);
+
+    let report = check(at);
+    assert_eq!(found(&report, Level::Pending), [(Kind::HalfKey, "0/k")], "{}", report.text());
+    assert_eq!(found(&report, Level::Problem), [(Kind::HalfKey, "0/other")]);
+    assert_eq!(report.journal.as_ref().map(|journal| journal.records), Some(1));
+    assert!(report.text().contains("to replay at the next start"));
+}
+
+/// A journal with one record, which speaks of the key `k`.
+fn pending_record(at: &Path) {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(at).expect("a disk"));
     let settings = Settings { segment_bytes: 4096, ..Settings::default() };
     fs::create_dir(at.join("journal")).expect("a directory");
@@ -136,15 +151,6 @@ fn what_the_journal_will_mend_is_pending() {
     group.push(1, 0, &[put]);
     journal.append(&group).expect("appended");
     journal.sync().expect("synced");
-    drop(journal);
-    key(at, "0/k", &[("value", "")]);
-    key(at, "0/other", &[("value", "")]);
-
-    let report = check(at);
-    assert_eq!(found(&report, Level::Pending), [(Kind::HalfKey, "0/k")], "{}", report.text());
-    assert_eq!(found(&report, Level::Problem), [(Kind::HalfKey, "0/other")]);
-    assert_eq!(report.journal.as_ref().map(|journal| journal.records), Some(1));
-    assert!(report.text().contains("to replay at the next start"));
 }
 
 #[test]
@@ -188,4 +194,208 @@ fn what_cannot_be_checked_is_refused() {
     assert!(examine(&empty.path().join("none"), &|_| {}).is_err());
     fs::write(at.join("incomplete"), "").expect("a file");
     assert!(found(&check(at), Level::Problem).contains(&(Kind::Incomplete, "incomplete")));
+}
+
+/// A hash, a set and a sorted set, as a person makes them.
+fn collections(root: &Path) {
+    key(root, "0/h", &[("type", "hash"), ("expires", "99")]);
+    key(root, "0/h/fields", &[("name", "ada"), ("%", "")]);
+    key(root, "0/s", &[("type", "set\n")]);
+    key(root, "0/s/values", &[("m", ""), ("n", "whatever")]);
+    key(root, "0/z", &[("type", "zset")]);
+    key(root, "0/z/values", &[("a", "1.50\n"), ("b", "1.5"), ("c", "-2")]);
+    key(root, "0/z/scores", &[("1.5", "a\nb\n")]);
+    key(root, "0/z/scores/-2", &[("c", "")]);
+}
+
+#[test]
+fn collections_made_by_hand_are_sound() {
+    let root = root();
+    collections(root.path());
+    let report = check(root.path());
+    assert!(report.is_sound(), "{}", report.text());
+    let counts = report.databases[0];
+    assert_eq!((counts.keys, counts.deadlines, counts.elements), (4, 1, 7));
+    assert_eq!(counts.bytes, 11 + 3 + 5 + 3 + 2);
+    assert_eq!(report.json()["databases"]["0"]["elements"], 7);
+    fs::remove_dir_all(root.path().join("0/z/scores")).expect("removed");
+    let report = check(root.path());
+    assert!(report.is_sound() && report.text().contains("missing: derived from values/"));
+    assert!(found(&report, Level::Hint).contains(&(Kind::Index, "0/z/scores")));
+}
+
+#[test]
+fn what_is_wrong_in_a_collection_is_told() {
+    let root = root();
+    let at = root.path();
+    collections(at);
+    let long = names::encode(&[b'l'; 999]);
+    let refused = names::encode(b"refused").hashed();
+    key(at, "0/h/fields", &[(".hidden", ""), ("%41", ""), (long.as_str(), "x")]);
+    key(at, "0/h/fields", &[(refused.as_str(), "x")]);
+    key(at, "0/h/fields", &[(&format!("{}%n", refused.as_str()), "refused")]);
+    key(at, "0/h", &[("value", "x")]);
+    key(at, "0/h/values", &[("m", "")]);
+    fs::create_dir(at.join("0/s/values/dir")).expect("a directory");
+    key(at, "0/z/values", &[("bad", "one")]);
+    key(at, "0/z/scores", &[("1.50", "a\n")]);
+    key(at, "0/z/scores/-2", &[(".hidden", "")]);
+    key(at, "0/none", &[("type", "set")]);
+    key(at, "0/file", &[("type", "hash"), ("fields", "x")]);
+    let report = check(at);
+    let long = format!("0/h/fields/{}", long.as_str());
+    let refused = format!("0/h/fields/{}", refused.as_str());
+    let expect = [
+        (Kind::Damage, "0/file"),
+        (Kind::Damage, "0/file/fields"),
+        (Kind::Stranger, "0/h/fields/%41"),
+        (Kind::Stranger, "0/h/fields/.hidden"),
+        (Kind::LongName, &long),
+        (Kind::LongName, &refused),
+        (Kind::Stranger, "0/h/value"),
+        (Kind::Stranger, "0/h/values"),
+        (Kind::Damage, "0/none"),
+        (Kind::Stranger, "0/s/values/dir"),
+        (Kind::Stranger, "0/z/scores/-2/.hidden"),
+        (Kind::Stranger, "0/z/scores/1.50"),
+        (Kind::Damage, "0/z/values/bad"),
+    ];
+    assert_eq!(found(&report, Level::Problem), expect, "{}", report.text());
+}
+
+#[test]
+fn an_index_that_says_something_else_is_a_problem_and_made_anew() {
+    let wrong: [(&str, Option<&str>, &str); 8] = [
+        ("1.5", Some("a\n"), "has 2 members, and values/ has 3"),
+        ("1.5", None, "has 1 members, and values/ has 3"),
+        ("1.5", Some("a\nb\nc\n"), "1.5 has c, and values/c says -2"),
+        ("1.5", Some("a\nb\nd\n"), "1.5 has d, and values/d is missing"),
+        ("1.5", Some("a\nb\na\n"), "1.5 has a twice"),
+        ("1.5", Some("a\nb"), "1.5 has lines that are no names"),
+        ("3", Some(""), "3 has no members"),
+        ("3", Some("a\n"), "3 has a, and values/a says 1.5"),
+    ];
+    for (name, content, says) in wrong {
+        let root = root();
+        let at = root.path();
+        collections(at);
+        let path = at.join("0/z/scores").join(name);
+        match content {
+            Some(content) => fs::write(path, content).expect("a file"),
+            None => fs::remove_file(path).expect("removed"),
+        }
+        let report = check(at);
+        assert_eq!(found(&report, Level::Problem), [(Kind::Index, "0/z/scores")], "{says}");
+        assert!(report.text().contains(says), "{says}: {}", report.text());
+
+        let repaired = repair(at);
+        assert_eq!(done(&repaired), ["0/z/scores"]);
+        assert!(repaired.report.is_sound(), "{}", repaired.text());
+        let mut lines = fs::read_to_string(at.join("0/z/scores/1.5")).expect("lines");
+        lines = lines.lines().map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect();
+        assert_eq!(lines, "ab");
+        assert_eq!(fs::read_dir(at.join("0/z/scores")).expect("groups").count(), 2);
+        assert!(done(&repair(at)).is_empty());
+    }
+}
+
+fn repair(root: &Path) -> Repaired {
+    super::repair::repair(root, &|_| {}).expect("repaired")
+}
+
+fn done(repaired: &Repaired) -> Vec<&str> {
+    let mut paths: Vec<&str> = repaired.done.iter().map(|(path, _)| &**path).collect();
+    assert_eq!(paths.len() as u64, repaired.count);
+    paths.sort();
+    paths
+}
+
+#[test]
+fn half_keys_of_one_type_only_get_their_type() {
+    let root = root();
+    let at = root.path();
+    key(at, "0/string", &[("value", "x"), ("expires", "99999999999999")]);
+    key(at, "0/torn", &[("value", "x"), ("type", "")]);
+    key(at, "0/hash/fields", &[("f", "v")]);
+    key(at, "0/set/values", &[("m", "")]);
+    key(at, "0/zset/values", &[("m", "5")]);
+    fs::create_dir(at.join("0/zset/scores")).expect("a directory");
+    fs::create_dir(at.join("0/nothing")).expect("a directory");
+    fs::create_dir_all(at.join("0/empty/fields")).expect("a directory");
+    key(at, "0/late", &[("expires", "5")]);
+    key(at, "0/no-elements", &[("type", "hash"), ("expires", "5")]);
+    fs::create_dir(at.join("0/no-elements/fields")).expect("a directory");
+    // These are left.
+    key(at, "1/both", &[("value", "x")]);
+    key(at, "1/both/fields", &[("f", "v")]);
+    key(at, "1/scores-alone/values", &[("m", "5")]);
+    key(at, "1/not-a-score/values", &[("m", "five")]);
+    fs::create_dir(at.join("1/not-a-score/scores")).expect("a directory");
+    key(at, "1/stranger", &[("value", "x"), ("notes.txt", "")]);
+    key(at, "1/wrong-kind", &[("fields", "")]);
+    key(at, "1/hidden", &[("type", "hash")]);
+    key(at, "1/hidden/fields", &[(".hidden", "")]);
+    key(at, "1/lost", &[("type", "zset")]);
+    key(at, "1/lost/scores", &[("5", "m\n")]);
+    key(at, "1/unknown", &[("type", "queue")]);
+    key(at, "1/no-value", &[("type", "string")]);
+
+    key(at, ".dredis/sizes", &[("0", "a record"), ("1", "a record")]);
+    fs::create_dir(at.join(".dredis/expiry")).expect("a directory");
+    fs::write(at.join(".dredis/expiry/complete"), "").expect("a file");
+    let repaired = repair(at);
+    // What is derived of the databases counts no more.
+    assert!(!at.join(".dredis/sizes/0").exists() && at.join(".dredis/sizes/1").exists());
+    assert!(!at.join(".dredis/expiry/complete").exists());
+    let expect = [
+        "0/empty",
+        "0/hash/type",
+        "0/late",
+        "0/no-elements",
+        "0/nothing",
+        "0/set/type",
+        "0/string/type",
+        "0/torn/type",
+        "0/zset/scores",
+        "0/zset/type",
+    ];
+    assert_eq!(done(&repaired), expect, "{}", repaired.text());
+    assert_eq!(repaired.report.databases[0].keys, 6);
+    let type_of = |name: &str| fs::read_to_string(at.join("0").join(name).join("type"));
+    for kind in ["string", "hash", "set", "zset"] {
+        assert_eq!(type_of(kind).expect("a type"), kind);
+    }
+    assert_eq!(fs::read(at.join("0/zset/scores/5")).expect("a group"), b"m\n");
+    assert!(!at.join("0/empty").exists() && !at.join("0/no-elements").exists());
+    let left = found(&repaired.report, Level::Problem);
+    assert!(left.iter().all(|(_, path)| path.starts_with("1/")), "{}", repaired.text());
+    assert_eq!(repaired.report.databases[1].keys, 2, "{}", repaired.text());
+    assert!(at.join("1/hidden/fields/.hidden").exists() && at.join("1/lost/scores/5").exists());
+    let json = repaired.json();
+    assert_eq!((&json["mended_count"], &json["sound"]), (&10.into(), &false.into()));
+    assert!(repaired.text().contains("\n10 mended\n"));
+
+    let again = repair(at);
+    assert!(done(&again).is_empty(), "{}", again.text());
+    assert_eq!(found(&again.report, Level::Problem), left);
+}
+
+#[test]
+fn what_cannot_be_repaired_is_refused() {
+    let root = root();
+    let at = root.path();
+    let refusal = || super::repair::repair(at, &|_| {}).map(|_| ()).expect_err("refused");
+    let lock = crate::disk::real::lock(at).expect("the lock");
+    assert!(refusal().starts_with("a server is using "));
+    drop(lock);
+    pending_record(at);
+    let before = fs::read_dir(at.join("0")).expect("keys").count();
+    assert!(refusal().contains("start and stop the server first"), "{}", refusal());
+    assert_eq!(fs::read_dir(at.join("0")).expect("keys").count(), before);
+    fs::remove_dir_all(at.join("journal")).expect("removed");
+    assert!(done(&repair(at)).is_empty());
+    fs::write(at.join("incomplete"), "").expect("a file");
+    assert!(refusal().contains("interrupted"));
+    let empty = tempfile::tempdir().expect("a directory");
+    assert!(super::repair::repair(empty.path(), &|_| {}).is_err());
 }

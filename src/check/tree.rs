@@ -4,6 +4,7 @@
 //! to be told so by the reader. Each key's directory is loaded as the server would load it; each
 //! other entry is judged by its name and kind. Modes are hints only. It knows what lies where
 //! (`docs/LAYOUT.md`); it does not know what the journal is, only which directories it will change.
+//! What lies below a key is looked at in `key.rs`.
 
 use super::report::{Database, Kind, Level, Report};
 use super::{PROGRESS_ENTRIES, Pending};
@@ -11,8 +12,7 @@ use crate::disk::{self, Disk, Wait};
 use crate::journal;
 use crate::layout::names::{self, Entry};
 use crate::layout::op::{DATABASES, Db};
-use crate::layout::paths;
-use crate::layout::paths::Part;
+use crate::layout::paths::{self, Part};
 use crate::layout::reader::{TreeReader, What};
 use std::ffi::OsStr;
 use std::fmt::Write;
@@ -23,8 +23,6 @@ use std::path::Path;
 use std::sync::Arc;
 use walkdir::{DirEntry, WalkDir};
 
-/// The parts of a key, by the names of their files.
-const PARTS: [Part; 3] = [Part::Type, Part::Value, Part::Expires];
 /// Mode of inodes with many names.
 const SHARED_MODE: u32 = 0o444;
 /// Permissions of others than the owner.
@@ -53,10 +51,10 @@ pub(super) fn walk(
     Ok(())
 }
 
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     root: &'a Path,
-    disk: Arc<dyn Disk>,
-    reader: TreeReader,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) reader: TreeReader,
     pending: &'a Pending,
     report: &'a mut Report,
     progress: &'a dyn Fn(u64),
@@ -88,7 +86,8 @@ impl Walk<'_> {
 
     /// What lies in `.dredis`: all of it can be made again.
     fn derived(&mut self) {
-        let known_dirs = [paths::TMP, paths::TRASH, paths::LINKS, paths::EXPIRY, paths::SIZES];
+        let known_dirs =
+            [paths::TMP, paths::TRASH, paths::LINKS, paths::EXPIRY, paths::SIZES, paths::COUNTS];
         let known_files = [paths::README, paths::LOCK];
         for entry in self.list(paths::DERIVED) {
             let path = format!("{}/{}", paths::DERIVED, shown(entry.file_name()));
@@ -134,41 +133,33 @@ impl Walk<'_> {
     /// The entries of one directory; none where it is missing.
     fn list(&mut self, dir: &str) -> impl Iterator<Item = DirEntry> + use<> {
         let mut entries = Vec::new();
-        for entry in WalkDir::new(self.root.join(dir)).min_depth(1).max_depth(1) {
-            match entry {
-                Ok(entry) => entries.push(entry),
-                Err(error) => self.unreadable(&error),
-            }
-        }
+        self.each(dir, |_, entry| entries.push(entry));
         entries.into_iter()
     }
 
-    /// A database: its keys, their names, and all else that lies there.
-    fn database(&mut self, db: Db) -> Database {
-        let mut counts = Database::default();
-        let dir = self.root.join(paths::database(db));
-        let mut walk = WalkDir::new(dir).min_depth(1).max_depth(2).into_iter();
-        while let Some(entry) = walk.next() {
+    /// Visits the entries of one directory; none where it is missing.
+    pub(super) fn each(&mut self, dir: &str, mut visit: impl FnMut(&mut Self, DirEntry)) {
+        for entry in WalkDir::new(self.root.join(dir)).min_depth(1).max_depth(1) {
             self.entries += 1;
             if self.entries.is_multiple_of(PROGRESS_ENTRIES) {
                 (self.progress)(self.entries);
             }
             match entry {
+                Ok(entry) => visit(self, entry),
                 Err(error) => self.unreadable(&error),
-                Ok(entry) if entry.depth() == 1 => {
-                    let is_key = self.entry(db, &entry, &mut counts);
-                    if !is_key && entry.file_type().is_dir() {
-                        walk.skip_current_dir();
-                    }
-                }
-                Ok(entry) => self.part(db, &entry),
             }
         }
+    }
+
+    /// A database: its keys, their names, and all else that lies there.
+    fn database(&mut self, db: Db) -> Database {
+        let mut counts = Database::default();
+        self.each(&paths::database(db), |walk, entry| walk.entry(db, &entry, &mut counts));
         counts
     }
 
-    /// An entry of a database. Answers whether it may be a key.
-    fn entry(&mut self, db: Db, entry: &DirEntry, counts: &mut Database) -> bool {
+    /// An entry of a database.
+    fn entry(&mut self, db: Db, entry: &DirEntry, counts: &mut Database) {
         let name = entry.file_name().as_bytes();
         let path = paths::within(&paths::database(db), &shown(entry.file_name()));
         let kind = entry.file_type();
@@ -178,94 +169,79 @@ impl Walk<'_> {
                 "expected a key's directory: no key by this name can be read"
             }
             Entry::Marker | Entry::Companion if !kind.is_file() => "expected a regular file",
-            Entry::Marker => return false,
-            Entry::Companion => {
-                self.companion(db, name, path);
-                return false;
-            }
+            Entry::Marker => return,
+            Entry::Companion => return self.companion(&paths::database(db), name, path),
             Entry::Plain(key) => {
                 self.mode(entry, path.clone());
-                self.key(db, &key, path, counts);
-                return true;
+                return self.key(db, &key, path, counts);
             }
             Entry::Hashed => {
                 self.mode(entry, path.clone());
-                self.hashed(db, path, counts);
-                return true;
+                match self.resolve(&path) {
+                    Ok(key) => return self.key(db, &key, path, counts),
+                    Err((kind, what)) => return self.judge(db, &path, path.clone(), kind, what),
+                }
             }
         };
         self.problem(Kind::Stranger, path, stranger);
-        false
     }
 
     /// A key's directory, read as the server reads it.
     fn key(&mut self, db: Db, key: &[u8], path: String, counts: &mut Database) {
         let found = self.reader.load(db, key, What::Len, Wait::Yes);
         let dir = self.reader.dir(db, key, Wait::Yes);
+        let mut kind = None;
         match (found, dir) {
             (Ok(Some(loaded)), Ok(dir)) if dir == path => {
                 counts.keys += 1;
                 counts.deadlines += u64::from(loaded.expires.is_some());
                 counts.bytes += loaded.len;
+                kind = Some(loaded.kind);
             }
             (Ok(Some(_)), Ok(dir)) => {
                 let what = format!("the key is read from {dir}: this directory is never seen");
-                self.judge(db, path, Kind::LongName, what);
+                self.judge(db, &path, path.clone(), Kind::LongName, what);
             }
             (Ok(None), Ok(_)) if self.has_type(&path) => {
                 let marker = paths::marker(&paths::database(db));
                 let what = format!("not found without the marker {marker}: create it, empty");
-                self.judge(db, path, Kind::LongName, what);
+                self.judge(db, &path, path.clone(), Kind::LongName, what);
             }
             (Ok(None), Ok(_)) => {
-                self.judge(db, path, Kind::HalfKey, "no file `type`: not a key");
+                self.judge(db, &path, path.clone(), Kind::HalfKey, "no file `type`: not a key");
             }
             (Err(error), _) | (_, Err(error)) => {
-                self.judge(db, path, Kind::Damage, error.to_string());
+                self.judge(db, &path, path.clone(), Kind::Damage, error.to_string());
             }
         }
+        self.parts(db, key, &path, kind, counts);
     }
 
-    /// A directory with a hashed name: its companion tells the key.
-    fn hashed(&mut self, db: Db, path: String, counts: &mut Database) {
+    /// The bytes that a hashed name stands for: its companion tells. Otherwise what is wrong.
+    pub(super) fn resolve(&self, path: &str) -> Result<Vec<u8>, (Kind, String)> {
         let companion = format!("{path}{}", names::COMPANION);
-        let full = self.disk.read(&companion, Wait::Yes);
         let name = path.rsplit('/').next().unwrap_or_default();
-        match full {
+        match self.disk.read(&companion, Wait::Yes) {
             Ok(full) => match names::resolve(name.as_bytes(), &full) {
-                Some(key) => self.key(db, &key, path, counts),
+                Some(bytes) => Ok(bytes.into_owned()),
                 None => {
-                    let what = format!("{companion} is not its full name: the key is not listed");
-                    self.judge(db, path, Kind::LongName, what);
+                    let what = format!("{companion} is not its full name: it is not listed");
+                    Err((Kind::LongName, what))
                 }
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let what = format!("{companion} is missing: the key is not listed");
-                self.judge(db, path, Kind::LongName, what);
+                Err((Kind::LongName, format!("{companion} is missing: it is not listed")))
             }
-            Err(error) => self.judge(db, path, Kind::Damage, error.to_string()),
+            Err(error) => Err((Kind::Damage, error.to_string())),
         }
     }
 
-    /// The file that holds a long name: its directory lies beside it.
-    fn companion(&mut self, db: Db, name: &[u8], path: String) {
+    /// The file that holds a long name: what has it lies beside it.
+    pub(super) fn companion(&mut self, dir: &str, name: &[u8], path: String) {
         let hashed = &name[..name.len() - names::COMPANION.len()];
-        let dir = self.root.join(paths::database(db)).join(OsStr::from_bytes(hashed));
-        if !dir.is_dir() {
-            self.hint(Kind::Leftover, path, "the full name of a key that is not there");
-        }
-    }
-
-    /// An entry of a key's directory.
-    fn part(&mut self, db: Db, entry: &DirEntry) {
-        let dir = entry.path().parent().and_then(Path::file_name).unwrap_or_default();
-        let dir = paths::within(&paths::database(db), &shown(dir));
-        let path = paths::within(&dir, &shown(entry.file_name()));
-        let ours = PARTS.iter().any(|part| entry.file_name() == paths::part_name(*part));
-        if ours && entry.file_type().is_file() {
-            self.mode(entry, path);
-        } else if !ours {
-            self.problem(Kind::Stranger, path, "not a part of a string: left alone");
+        let named = self.root.join(dir).join(OsStr::from_bytes(hashed));
+        if !named.exists() {
+            self.hint(Kind::Leftover, path, "the full name of something that is not there");
         }
     }
 
@@ -273,23 +249,30 @@ impl Walk<'_> {
         self.disk.stat(&paths::part(dir, Part::Type), Wait::Yes).is_ok()
     }
 
-    /// A problem of a key; pending where the journal is about to change it.
-    fn judge(&mut self, db: Db, path: String, kind: Kind, what: impl Into<String>) {
-        let pending = self.pending.covers(db, &path);
+    /// A problem of a key, at a path; pending where the journal is about to change the key.
+    pub(super) fn judge(
+        &mut self,
+        db: Db,
+        key_dir: &str,
+        path: String,
+        kind: Kind,
+        what: impl Into<String>,
+    ) {
+        let pending = self.pending.covers(db, key_dir);
         let level = if pending { Level::Pending } else { Level::Problem };
         self.report.add(level, kind, path, what);
     }
 
-    fn problem(&mut self, kind: Kind, path: String, what: impl Into<String>) {
+    pub(super) fn problem(&mut self, kind: Kind, path: String, what: impl Into<String>) {
         self.report.add(Level::Problem, kind, path, what);
     }
 
-    fn hint(&mut self, kind: Kind, path: String, what: impl Into<String>) {
+    pub(super) fn hint(&mut self, kind: Kind, path: String, what: impl Into<String>) {
         self.report.add(Level::Hint, kind, path, what);
     }
 
     /// A hint where others than the owner may read or write.
-    fn mode(&mut self, entry: &DirEntry, path: String) {
+    pub(super) fn mode(&mut self, entry: &DirEntry, path: String) {
         let mode = match entry.metadata() {
             Ok(metadata) => metadata.permissions().mode() & 0o7777,
             Err(error) => return self.unreadable(&error),
@@ -322,7 +305,7 @@ fn is_ours(name: &OsStr) -> bool {
 }
 
 /// A name as a terminal can show it: what is not text, or steers a terminal, as `\xNN`.
-fn shown(name: &OsStr) -> String {
+pub(super) fn shown(name: &OsStr) -> String {
     let mut out = String::new();
     let escape = |bytes: &[u8], out: &mut String| {
         for byte in bytes {

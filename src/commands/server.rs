@@ -37,15 +37,14 @@ const SWAPDB: crate::command::table::Flags = WRITE.and(FAST);
 
 /// The databases change places at once, their directories once everything older is in the tree.
 fn swapdb(cx: &mut Cx<'_, '_>) -> Result {
-    let index = |text: &[u8], error: &'static str| match parse_i64(text) {
-        None => fail(error),
-        Some(index) => match Db::try_from(index) {
-            Ok(db) if db < DATABASES => Ok(db),
-            _ => fail("ERR DB index is out of range"),
-        },
+    let number = |at: usize| parse_i64(cx.args.get(at)).and_then(|n| i32::try_from(n).ok());
+    let Some(one) = number(1) else { return fail("ERR invalid first DB index") };
+    let Some(other) = number(2) else { return fail("ERR invalid second DB index") };
+    let index = |number: i32| match Db::try_from(number) {
+        Ok(db) if db < DATABASES => Ok(db),
+        _ => fail("ERR DB index is out of range"),
     };
-    let one = index(cx.args.get(1), "ERR invalid first DB index")?;
-    let other = index(cx.args.get(2), "ERR invalid second DB index")?;
+    let (one, other) = (index(one)?, index(other)?);
     if one != other {
         await_no_backup(cx)?;
         cx.keys.swap(one, other);

@@ -41,7 +41,7 @@ pub const COMMANDS: &[Command] = &[
         .doc("set", "1.0.0", "Replies with what all sets have.")
         .access(&["RO access"])
         .tips(&["nondeterministic_output_order"]),
-    row("sintercard", -3, COUNTED, READ.and(MOVABLE), sintercard, "numkeys key [key ...] [LIMIT limit]")
+    row("sintercard", -3, COUNTED, INTERCARD, sintercard, "numkeys key [key ...] [LIMIT limit]")
         .doc("set", "7.0.0", "Replies with the number of members that all sets have.")
         .access(&["RO access"]),
     row("sinterstore", -3, KEYS, WRITE.and(DENYOOM), sinterstore, "destination key [key ...]")
@@ -83,6 +83,8 @@ pub const COMMANDS: &[Command] = &[
         .doc("set", "1.0.0", "Stores what any of the sets has.")
         .access(&["OW update", "RO access"]),
 ];
+
+const INTERCARD: crate::command::table::Flags = READ.and(MOVABLE);
 
 /// Names of members, the usual few without an allocation.
 type Members<'a> = SmallVec<[&'a [u8]; 8]>;

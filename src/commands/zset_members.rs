@@ -2,11 +2,13 @@
 
 use super::collections::{Picks, admit_picks, parse_picks, pick, reply_count, reply_step};
 use super::is;
+use super::ordered::{Shape, reply_members};
+use crate::base::number::{format_f64, format_f64_digits17};
 use crate::base::score::Score;
 use crate::command::table::{FAST, KEY1, READ, row};
 use crate::command::{Command, Cx, Done, Result, SYNTAX, Use, fail};
 use crate::layout::op::Type;
-use crate::resp::Protocol;
+use crate::value::ZsetValue;
 
 /// The rows.
 #[rustfmt::skip] // A row is a line, and its documentation the next.
@@ -28,12 +30,18 @@ fn zcard(cx: &mut Cx<'_, '_>) -> Result {
     reply_count(cx, Type::Zset)
 }
 
-/// Replies with names and scores, which are texts in both protocols here.
+/// Replies with names and scores, which are texts in both protocols here. Those of a sorted set
+/// that Redis would keep in one piece are as short as in replies, others have 17 digits.
 fn zscan(cx: &mut Cx<'_, '_>) -> Result {
+    let slot = cx.meta(cx.args.get(1))?;
+    let format = match cx.keys.encoding(slot) {
+        "listpack" => format_f64,
+        _ => format_f64_digits17,
+    };
     reply_step(cx, Type::Zset, |reply, member, content| {
         reply.bulk(member);
         let score = Score::from_content(content).unwrap_or_default();
-        reply.bulk(crate::base::number::format_f64(score.get()).as_bytes());
+        reply.bulk(format(score.get()).as_bytes());
     })
 }
 
@@ -53,17 +61,21 @@ fn zrandmember(cx: &mut Cx<'_, '_>) -> Result {
     }
     admit_picks(cx, picks)?;
     let (slot, picked) = pick(cx, key, Type::Zset, picks, Use::Read)?;
+    let shape = Shape::new(with_scores, cx.reply.protocol());
+    let (reply, len) = (&mut cx.reply, picked.len());
     let zset = cx.keys.zset(slot)?;
-    let pairs = cx.reply.protocol() == Protocol::Resp3;
-    cx.reply.array(picked.len() * if with_scores && !pairs { 2 } else { 1 });
-    for member in picked {
-        if with_scores && pairs {
-            cx.reply.array(2);
+    match zset.and_then(ZsetValue::order) {
+        // All of them are not shuffled by Redis.
+        Some(order) if order.len() == len && matches!(picks, Picks::Distinct(_)) => {
+            let members = order.iter().rev().map(|(score, member)| (score.get(), member));
+            reply_members(reply, shape, len, members);
         }
-        cx.reply.bulk(&member);
-        if with_scores {
-            let score = zset.and_then(|zset| zset.score(&member)).unwrap_or_default();
-            cx.reply.double(score.get());
+        _ => {
+            let scored = picked.iter().map(|member| {
+                let score = zset.and_then(|zset| zset.score(member)).unwrap_or_default();
+                (score.get(), member)
+            });
+            reply_members(reply, shape, len, scored);
         }
     }
     Ok(Done)

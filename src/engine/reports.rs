@@ -13,25 +13,8 @@ impl Engine {
             *busy -= 1;
         }
         match report {
-            Report::Committed { group, durable, took_us, status } => {
-                self.pipeline.spare_group = group;
-                self.server.journal = status;
-                self.server.stats.sync_us = took_us;
-                self.committed(durable);
-                self.mind_spares();
-                self.mind_pin();
-            }
-            Report::JournalFull(group, sync) => {
-                self.pipeline.committing = false;
-                self.pipeline.refused_group = Some((group, sync));
-                self.pipeline.retry_us = self.pipeline.now_us + 20_000;
-                self.pipeline.last_space_us = 0;
-                self.check_room();
-            }
-            Report::Journal(status) => {
-                self.pipeline.preparing = false;
-                self.server.journal = status;
-                self.mind_spares();
+            Report::Committed { .. } | Report::JournalFull(..) | Report::Journal(_) => {
+                self.take_journal_report(report);
             }
             Report::BackupBegan(name, first, status) => {
                 self.server.journal = status;
@@ -84,6 +67,32 @@ impl Engine {
                 }
             }
             Report::Fatal(text) => self.fatal = Some(text),
+        }
+    }
+
+    fn take_journal_report(&mut self, report: Report) {
+        match report {
+            Report::Committed { group, durable, took_us, status } => {
+                self.pipeline.spare_group = group;
+                self.server.journal = status;
+                self.server.stats.sync_us = took_us;
+                self.committed(durable);
+                self.mind_spares();
+                self.mind_pin();
+            }
+            Report::JournalFull(group, sync) => {
+                self.pipeline.committing = false;
+                self.pipeline.refused_group = Some((group, sync));
+                self.pipeline.retry_us = self.pipeline.now_us + 20_000;
+                self.pipeline.last_space_us = 0;
+                self.check_room();
+            }
+            Report::Journal(status) => {
+                self.pipeline.preparing = false;
+                self.server.journal = status;
+                self.mind_spares();
+            }
+            _ => unreachable!("the caller passes reports of the journal"),
         }
     }
 

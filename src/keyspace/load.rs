@@ -34,7 +34,7 @@ pub enum Want<'a> {
     Removal(&'a [&'a [u8]]),
     /// All elements of a collection of up to [`SMALL_MAX`]; of a larger one only that it is so.
     Small,
-    /// All elements of a collection of fewer than [`MOVED_MIN`]; of a larger one only that it is so.
+    /// All elements of a collection of fewer than [`MOVED_MIN`]; of a larger one that it is so.
     Few,
     /// The value or all elements.
     Whole,

@@ -476,9 +476,14 @@ impl Keyspace {
         self.reader.dir(db, key, Wait::Yes).map_err(|error| cannot_read(&error))
     }
 
-    /// Says whether the filter has the names of the tree, as a walk found them.
+    /// Says whether the filter has the names of the tree, as a walk found them. No walk finds the
+    /// elements of collections: where the tree had something, their filter answers nothing until
+    /// all databases are emptied.
     pub fn set_filter_complete(&mut self, complete: bool) {
         self.filter.set_complete(complete && !self.walk_wanted);
+        if !complete {
+            self.members.set_complete(false);
+        }
     }
 
     /// Whether the filter has the names of the tree.

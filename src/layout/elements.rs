@@ -3,8 +3,8 @@
 //! A field is a file in `fields/`, a member one in `values/`; a member of a sorted set is also a
 //! line of the group of its score. What goes, goes first, and makes room. Directories are made when
 //! they are needed, with the key where that is made; they are removed with it only. Here it is
-//! known which element lies where; how a name is written is known by [`super::entries`], and what a
-//! group looks like by [`super::regroup`].
+//! known which element lies where; how a name is written is known by `entries`, and what a
+//! group looks like by `regroup`.
 
 use std::collections::BTreeMap;
 use std::io;

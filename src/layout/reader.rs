@@ -123,8 +123,8 @@ impl TreeReader {
 
     /// Visits the names of a database from a directory position on (0 is the beginning), each with
     /// the position behind it, until `visit` answers false. About `limit` entries are looked at:
-    /// the walk goes on until [`cursor::may_end`]. Answers the position to go on from; none at the
-    /// end of the directory. May wait for the disk. A name is that of a directory, which
+    /// the walk goes on until [`super::cursor::may_end`]. Answers the position to go on from; none
+    /// at the end of the directory. May wait for the disk. A name is that of a directory, which
     /// [`TreeReader::is_key`] confirms to be a key: a half-made one has no `type`.
     pub fn keys(
         &self,

@@ -46,8 +46,9 @@ pub(super) struct Regroup {
     /// Keys for which there was no room after all, and the first error that said so.
     pub(super) failed: Vec<(Db, Key)>,
     pub(super) full: Option<io::Error>,
-    /// Bytes of lines that a directory has at least beyond those that make it small.
-    spare: HashMap<String, usize>,
+    /// Of a group's directory, its inode and the bytes of lines that it has at least beyond those
+    /// that make it small.
+    spare: HashMap<String, (u64, usize)>,
     /// The file system cannot exchange two names.
     no_exchange: bool,
 }
@@ -115,25 +116,27 @@ impl Regroup {
     }
 
     /// Syncs the files that were made of old ones and renames them into place. What finds no room
-    /// is in `failed` then; any other error leaves the rest undone.
+    /// is in `failed` then; after any other error it can be called again.
     pub(super) fn settle(&mut self, files: &mut Files) -> io::Result<()> {
-        let pending = std::mem::take(&mut self.pending);
-        let one_by_one = pending.len() <= SYNC_ONE_BY_ONE_MAX;
+        let one_by_one = self.pending.len() <= SYNC_ONE_BY_ONE_MAX;
         if step(Step::SyncRegroup) && !one_by_one {
             files.disk.sync_all()?;
         }
-        for (path, Pending { tmp, db, key }) in pending {
+        while let Some((path, Pending { tmp, .. })) = self.pending.first_key_value() {
             let synced = match step(Step::SyncRegroup) && one_by_one {
-                true => files.disk.sync_file(&tmp),
+                true => files.disk.sync_file(tmp),
                 false => Ok(()),
             };
-            match synced.and_then(|()| files.disk.rename(&tmp, &path)) {
-                Err(error) if disk::is_full(&error) => {
-                    let _ = files.disk.remove_file(&tmp); // A start empties `tmp`.
-                    self.failed.push((db, key));
-                    self.full.get_or_insert(error);
-                }
-                done => done?,
+            let done = synced.and_then(|()| files.disk.rename(tmp, path));
+            let full = matches!(&done, Err(error) if disk::is_full(error));
+            if done.is_err() && !full {
+                return done;
+            }
+            let Some((_, Pending { tmp, db, key })) = self.pending.pop_first() else { break };
+            if let Err(error) = done {
+                let _ = files.disk.remove_file(&tmp); // A start empties `tmp`.
+                self.failed.push((db, key));
+                self.full.get_or_insert(error);
             }
         }
         Ok(())
@@ -158,6 +161,7 @@ impl Regroup {
         let made = if content.len() <= FILE_BYTES_MAX {
             files.put(path, content.as_bytes(), Made::New)
         } else {
+            self.spare.remove(path);
             files.disk.create_dir(path).and_then(|()| {
                 let mut dir = NameDir::new_of_files(path.to_owned());
                 puts.iter().try_for_each(|put| files.put_entry(&mut dir, names::encode(put), None))
@@ -279,7 +283,9 @@ impl Regroup {
     /// Makes a directory a file where it has become small by these bytes of lines, and removes an
     /// empty one. Looks at it only where that is possible by what was seen before.
     fn shrink(&mut self, files: &mut Files, path: &str, gone: usize) -> io::Result<()> {
-        if let Some(spare) = self.spare.get_mut(path)
+        let inode = files.disk.stat(path, Wait::Yes)?.inode;
+        if let Some((known, spare)) = self.spare.get_mut(path)
+            && *known == inode
             && *spare > gone
         {
             *spare -= gone;
@@ -304,7 +310,7 @@ impl Regroup {
         if self.spare.len() >= SPARE_GROUPS_MAX {
             self.spare.clear();
         }
-        self.spare.insert(path.to_owned(), bytes.saturating_sub(DIR_BYTES_MIN));
+        self.spare.insert(path.to_owned(), (inode, bytes.saturating_sub(DIR_BYTES_MIN)));
         Ok(())
     }
 
@@ -319,6 +325,7 @@ impl Regroup {
         if self.no_exchange {
             return Ok(false);
         }
+        self.spare.remove(path);
         let tmp = files.tmp();
         let built = build_dir(files, scores, &tmp, lines);
         match built.and_then(|()| self.exchange(files, &tmp, path)) {

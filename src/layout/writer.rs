@@ -2,10 +2,9 @@
 //!
 //! It takes what is durable in the journal, coalesced a key at a time, and makes it true of the
 //! tree; whatever was there before, and however often it is applied, the same tree comes out. It
-//! decides in which order the files of a key come and go; [`super::files`] and [`super::entries`]
-//! know how a file and a name are written, [`super::elements`] and [`super::regroup`] what a
-//! collection consists of. It knows nothing of the journal, of sequence numbers or of when it had
-//! better run.
+//! decides in which order the files of a key come and go; `files` and `entries` know how a file and
+//! a name are written, `elements` and `regroup` what a collection consists of. It knows nothing of
+//! the journal, of sequence numbers or of when it had better run.
 //!
 //! Order, for people who look: a key's other files come first and `type` last, and `type` goes
 //! first. After a power cut that order means nothing, so nothing is skipped because it exists.
@@ -21,13 +20,14 @@ use crate::base::variant::{Step, step};
 use crate::disk::{self, Disk, Kind, Wait};
 use crate::layout::entries::NameDir;
 use crate::layout::files::{Files, Made, absent, patched, there};
+use crate::layout::index::Built;
 use crate::layout::links::Shared;
 use crate::layout::names::{self, Name};
-use crate::layout::op::{Change, DATABASES, Db, Fate, Key, KeyChange};
+use crate::layout::op::{Change, DATABASES, Db, Fate, Key, KeyChange, Type};
 use crate::layout::paths::{self, Part};
 use crate::layout::reader::{Markers, TreeReader, is_absent};
 use crate::layout::regroup::Regroup;
-use crate::layout::{elements, trash};
+use crate::layout::{elements, index, trash};
 
 pub use crate::layout::trash::Sweeper;
 
@@ -121,7 +121,7 @@ impl TreeWriter {
                 Err(error) => return Err(error),
             }
         }
-        self.regroup.settle(&mut self.files)?;
+        self.patiently(|writer| writer.regroup.settle(&mut writer.files))?;
         for key in self.regroup.failed.drain(..) {
             if !applied.failed.contains(&key) {
                 applied.keys -= 1;
@@ -141,6 +141,25 @@ impl TreeWriter {
     /// success is to be trusted: the server stops.
     pub fn sync(&mut self) -> io::Result<()> {
         if step(Step::SyncTree) { self.files.disk.sync_all() } else { Ok(()) }
+    }
+
+    /// Removes the index of a sorted set: who copied it while it changed does not trust it. A
+    /// missing one is derived from the members.
+    pub fn drop_scores(&mut self, db: Db, key: &Key) -> io::Result<()> {
+        let dir = self.reader.dir(db, key, Wait::Yes)?;
+        self.files.trash.discard(&paths::scores(&dir))
+    }
+
+    /// Gives what lies in a key's directory a type: the key is there then.
+    pub fn put_type(&mut self, key_dir: &str, kind: Type) -> io::Result<()> {
+        self.files.share(&paths::part(key_dir, Part::Type), Shared::Type(kind))
+    }
+
+    /// Makes the index of a sorted set (`scores/`) from its members, in place of the one that is
+    /// there or where it is missing: as many reads as there are members, and a sync. The caller
+    /// knows that nothing is pending for the key.
+    pub fn build_scores(&mut self, db: Db, key: &Key) -> io::Result<Built> {
+        index::build(&mut self.files, &mut self.regroup, &self.reader, db, key)
     }
 
     /// Tries again while descriptors run out: that is no answer about the tree.
@@ -188,8 +207,12 @@ impl TreeWriter {
         }
         self.markers.set(db, false);
         // Records of directories that are gone only take room, and the others can be made again.
-        let counts = self.files.trash.discard(paths::COUNTS);
-        let _ = counts.and_then(|()| self.files.disk.create_dir(paths::COUNTS));
+        let files = &mut self.files;
+        let empty = files.tmp();
+        let made = files.disk.create_dir(&empty);
+        if made.and_then(|()| files.disk.exchange(paths::COUNTS, &empty)).is_ok() {
+            files.trash.discard(&empty)?;
+        }
         Ok(())
     }
 

@@ -8,8 +8,8 @@ use crate::base::number::parse_i64;
 
 /// Most members of an intset: `set-max-intset-entries`.
 const INTSET_ELEMENTS_MAX: u64 = 512;
-/// Most members of a listpack: `set-max-listpack-entries`, `zset-max-listpack-entries`.
-pub const LISTPACK_MEMBERS_MAX: u64 = 128;
+/// Most elements of a listpack: `set-max-listpack-entries` and `zset-max-listpack-entries`.
+pub const LISTPACK_ELEMENTS_MAX: u64 = 128;
 /// Most fields of a listpack: `hash-max-listpack-entries`.
 pub const LISTPACK_FIELDS_MAX: u64 = 512;
 /// Longest element of a listpack, in bytes: `set-max-listpack-value` and its like.
@@ -52,7 +52,7 @@ impl Encoding {
         }
     }
 
-    /// Grows to a form that can hold so many elements; a listpack holds `listpack_max`.
+    /// Grows to a form that can hold so many elements, of which a listpack takes `listpack_max`.
     pub fn hold(&mut self, count: u64, listpack_max: u64) {
         let count_max = match self {
             Encoding::Intset => INTSET_ELEMENTS_MAX,
@@ -108,17 +108,19 @@ mod tests {
         ] {
             let mut form = from;
             form.fit(element.as_bytes());
-            form.hold(count, LISTPACK_MEMBERS_MAX);
+            form.hold(count, LISTPACK_ELEMENTS_MAX);
             assert_eq!(form, expect, "{from:?}, {count} with {element}");
-            assert_eq!(from.grown(count, LISTPACK_MEMBERS_MAX, [element.as_bytes()]), expect);
+            assert_eq!(from.grown(count, LISTPACK_ELEMENTS_MAX, [element.as_bytes()]), expect);
         }
-        let grown = |count, elements: &[&[u8]]| {
-            let elements = elements.iter().copied();
-            start.grown(count, LISTPACK_MEMBERS_MAX, elements).name("hashtable")
-        };
-        assert_eq!(grown(2, &[b"1", b"b"]), "listpack");
-        assert_eq!(grown(600, &[b"1"]), "hashtable");
-        assert_eq!(grown(0, &[]), "intset");
+        assert_eq!(
+            start.grown(2, LISTPACK_ELEMENTS_MAX, [&b"1"[..], b"b"]).name("hashtable"),
+            "listpack"
+        );
+        assert_eq!(
+            start.grown(600, LISTPACK_ELEMENTS_MAX, [&b"1"[..]]).name("hashtable"),
+            "hashtable"
+        );
+        assert_eq!(start.grown(0, LISTPACK_ELEMENTS_MAX, []).name("hashtable"), "intset");
         assert_eq!(Encoding::Unknown.name("skiplist"), "skiplist");
     }
 }

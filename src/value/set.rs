@@ -3,7 +3,7 @@
 //! Who uses a member has made it known first: see [`Elements`].
 
 use super::elements::{Count, Elements};
-use super::encoding::{Encoding, LISTPACK_MEMBERS_MAX};
+use super::encoding::{Encoding, LISTPACK_ELEMENTS_MAX};
 use crate::base::bytes::Bytes;
 
 /// A set of members.
@@ -39,7 +39,7 @@ impl SetValue {
     pub fn insert(&mut self, member: Bytes) -> bool {
         self.encoding.fit(&member);
         let new = self.members.insert(member, ()).is_none();
-        self.encoding.hold(self.count().at_least(), LISTPACK_MEMBERS_MAX);
+        self.encoding.hold(self.count().at_least(), LISTPACK_ELEMENTS_MAX);
         new
     }
 
@@ -74,7 +74,7 @@ impl SetValue {
         if self.encoding == Encoding::Unknown {
             let members = self.members.iter().map(|(member, ())| member.as_slice());
             self.encoding =
-                Encoding::Intset.grown(self.count().at_least(), LISTPACK_MEMBERS_MAX, members);
+                Encoding::Intset.grown(self.count().at_least(), LISTPACK_ELEMENTS_MAX, members);
         }
     }
 

@@ -4,7 +4,7 @@
 //! Who uses a member has made it known first: see [`Elements`].
 
 use super::elements::{Count, Elements};
-use super::encoding::{Encoding, LISTPACK_MEMBERS_MAX};
+use super::encoding::{Encoding, LISTPACK_ELEMENTS_MAX};
 use super::order::{Order, Pair};
 use crate::base::bytes::Bytes;
 use crate::base::score::Score;
@@ -47,7 +47,7 @@ impl ZsetValue {
     pub fn insert(&mut self, member: Bytes, score: Score) -> Option<Score> {
         self.encoding.fit(&member);
         let old = self.scores.insert(member.clone(), score);
-        self.encoding.hold(self.count().at_least(), LISTPACK_MEMBERS_MAX);
+        self.encoding.hold(self.count().at_least(), LISTPACK_ELEMENTS_MAX);
         match (&mut self.order, old) {
             (Some(order), None) => order.insert(score, member),
             (Some(order), Some(old)) if old != score => {
@@ -114,7 +114,7 @@ impl ZsetValue {
         if self.encoding == Encoding::Unknown {
             let members = self.scores.iter().map(|(member, _)| member.as_slice());
             self.encoding =
-                Encoding::Listpack.grown(self.count().at_least(), LISTPACK_MEMBERS_MAX, members);
+                Encoding::Listpack.grown(self.count().at_least(), LISTPACK_ELEMENTS_MAX, members);
         }
     }
 

@@ -163,6 +163,43 @@ fn the_largest_removal_and_a_deadline_survive_any_cut() {
     }
 }
 
+/// An index that is being made anew is whole, or what it was before: none, or a wrong one.
+#[test]
+fn a_cut_while_an_index_is_made_leaves_the_old_one_or_all_of_the_new_one() {
+    let begin = |wrong: bool| {
+        let disk = start();
+        let mut writer = open(&disk);
+        writer.drop_scores(0, &key(b"shrinks")).expect("dropped");
+        if wrong {
+            disk.create_dir("0/shrinks/scores").expect("made");
+            disk.create("0/shrinks/scores/8", b"x\n").expect("written");
+        }
+        writer.sync().expect("synced");
+        (disk, writer)
+    };
+    let index = |disk: &SimDisk| {
+        let path = |(path, content)| (format!("0/shrinks/{path}"), content);
+        meaning(&disk.dump("0/shrinks").into_iter().map(path).collect())
+    };
+    for wrong in [false, true] {
+        let (disk, mut writer) = begin(wrong);
+        let calls = disk.calls();
+        let before = index(&disk);
+        writer.build_scores(0, &key(b"shrinks")).expect("built");
+        let after = index(&disk);
+        assert_ne!(before, after);
+        for call in calls + 1..=disk.calls() + 1 {
+            let (disk, mut writer) = begin(wrong);
+            disk.crash_at(call);
+            let _ = writer.build_scores(0, &key(b"shrinks"));
+            for cut in CUTS {
+                let found = index(&disk.cut(cut));
+                assert!(found == before || found == after, "cut at call {call}, {cut:?}");
+            }
+        }
+    }
+}
+
 /// The tests above bite: left out, the step is missed by one of them.
 #[cfg(feature = "variants")]
 #[test]

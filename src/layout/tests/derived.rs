@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::support::*;
+use crate::layout::op::Type;
 use crate::layout::{hints, sizes};
 
 #[test]
@@ -96,4 +97,33 @@ fn a_size_is_trusted_only_of_an_unchanged_directory() {
     fs::write(&path, &record).expect("written");
     fs::create_dir(tree.path("0/other")).expect("made");
     assert_eq!(sizes::trusted(&*tree.disk, 0).expect("asked"), None);
+}
+
+#[test]
+fn the_size_of_a_collection_is_trusted_while_its_directory_is_unchanged() {
+    let mut tree = Tree::new();
+    let members = |tree: &Tree| tree.reader.trusted_elements(0, b"s", Type::Set).expect("asked");
+    let record = |tree: &Tree, count| {
+        tree.reader.record_elements(0, b"s", Type::Set, count).expect("recorded")
+    };
+    assert!(!record(&tree, 0), "there is no such key");
+    assert_eq!(members(&tree), None);
+    let names: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+    let all = || names.iter().map(|name| member(name.as_bytes())).collect();
+    tree.apply(vec![(b"s", made(Type::Set, all())), (b"t", made(Type::Set, all()))]);
+    assert!(!record(&tree, 300), "changed just now");
+    std::thread::sleep(Duration::from_millis(1100));
+    assert!(record(&tree, 300));
+    assert!(tree.reader.record_elements(0, b"t", Type::Set, 300).expect("recorded"));
+    let mut tree = tree.reopen();
+    assert_eq!(members(&tree), Some(300));
+    assert_eq!(tree.reader.trusted_elements(0, b"s", Type::Hash).expect("asked"), None);
+    tree.apply(vec![(b"s", change(vec![member(b"new")]))]);
+    assert_eq!(members(&tree), None);
+    let records = |tree: &Tree| fs::read_dir(tree.path(".dredis/counts")).expect("there").count();
+    assert_eq!(records(&tree), 2);
+    tree.apply(vec![(b"s", removed())]);
+    assert_eq!((records(&tree), members(&tree)), (1, None));
+    apply(&mut tree.writer, &(vec![0], Vec::new())).expect("cleared");
+    assert_eq!(records(&tree), 0);
 }

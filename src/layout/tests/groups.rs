@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::support::*;
 use crate::base::bytes::Bytes;
+use crate::disk::Disk;
 use crate::disk::sim::{Cut, SimDisk, SimSettings};
 use crate::layout::collections::Group;
 use crate::layout::groups::{DIR_BYTES_MIN, FILE_BYTES_MAX};
@@ -98,6 +99,25 @@ fn a_large_group_is_made_a_directory_at_once() {
     let lines = fs::read_to_string(tree.path(GROUP)).expect("lines");
     assert!(lines.lines().is_sorted() && lines.ends_with('\n'));
     tree.assert_tidy();
+}
+
+#[test]
+fn what_is_known_of_a_group_goes_with_it() {
+    let mut tree = with_members(500);
+    leave(&mut tree, 0..10);
+    tree.apply(vec![(b"z", zset(&[(b"a", 2.0)]))]);
+    for _ in 0..2 {
+        enter(&mut tree, 0..40);
+        enter(&mut tree, 40..70);
+        assert!(tree.path(GROUP).is_dir());
+        leave(&mut tree, 0..70);
+        assert!(!tree.path(GROUP).exists());
+        tree.apply(vec![(b"z", removed())]);
+        tree.apply(vec![(b"z", made(Type::Zset, Vec::new()))]);
+        enter(&mut tree, 0..500);
+        leave(&mut tree, 0..10);
+        tree.apply(vec![(b"z", zset(&[(b"a", 2.0)]))]);
+    }
 }
 
 #[test]
@@ -260,7 +280,7 @@ fn a_group_is_read_whole_while_it_is_converted() {
         rounds
     });
     let sweeper = crate::layout::writer::Sweeper::new(tree.disk.clone());
-    for _ in 0..60 {
+    for _ in 0..20 {
         enter(&mut tree, 10..80);
         assert!(tree.path(GROUP).is_dir());
         leave(&mut tree, 10..80);
@@ -268,5 +288,40 @@ fn a_group_is_read_whole_while_it_is_converted() {
         while sweeper.sweep(50).expect("swept") {}
     }
     stop.store(true, Ordering::Relaxed);
-    assert!(reading.join().expect("no round failed") > 60);
+    assert!(reading.join().expect("no round failed") > 20);
+}
+
+#[test]
+fn an_index_is_made_anew_from_the_members() {
+    let disk = SimDisk::new(SimSettings::default());
+    let mut writer = TreeWriter::open(Arc::new(disk.clone())).expect("a writer");
+    let names: Vec<Vec<u8>> = (0..5000).map(|n| format!("m{n}").into_bytes()).collect();
+    let of = |n: usize| if n < 2000 { 7.0 } else { (n / 3) as f64 };
+    let bits = names.iter().enumerate().flat_map(|(n, name)| scored(name, of(n), None));
+    let mut bits: Vec<Bit> = bits.collect();
+    bits.extend(scored(&[b'l'; 300], 7.0, None));
+    apply(&mut writer, &batch(vec![(b"z", made(Type::Zset, bits))])).expect("applied");
+    let before = meaning(&disk.dump("0"));
+    for damage in ["missing", "half", "a file", "nothing"] {
+        if damage != "nothing" {
+            writer.drop_scores(0, &key(b"z")).expect("dropped");
+            writer.drop_scores(0, &key(b"none")).expect("nothing to drop");
+            assert_eq!(writer.reader().scores(0, b"z").expect("read"), None);
+        }
+        if damage == "half" {
+            disk.create_dir("0/z/scores").expect("made");
+            disk.create("0/z/scores/7", b"m1\nm99\n").expect("written");
+        } else if damage == "a file" {
+            disk.create("0/z/scores", b"").expect("written");
+        }
+        let built = writer.build_scores(0, &key(b"z")).expect("built");
+        assert_eq!((built.members, built.left_out), (5001, 0));
+        assert!(meaning(&disk.dump("0")) == before, "{damage}");
+        assert!(disk.dump(".dredis/tmp").is_empty());
+    }
+    disk.write_at("0/z/values/m1", 0, b"?").expect("written");
+    let built = writer.build_scores(0, &key(b"z")).expect("built");
+    assert_eq!((built.members, built.left_out), (5000, 1));
+    assert!(writer.build_scores(0, &key(b"none")).is_err());
+    assert!(disk.dump(".dredis/tmp").is_empty());
 }
