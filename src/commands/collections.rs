@@ -243,15 +243,17 @@ pub(super) fn pick(
     if value.is_complete() {
         return Ok((slot, pick_known(value, picks, &mut cx.server.rng)));
     }
-    let (names, total) = match granted {
+    let (names, total, sampled) = match granted {
         Some(Grant::Sample(names)) => {
             let names = confirmed(cx, key, kind, names);
             if names.len() < PLACE_MIN {
                 return Err(Stop::Park(all_names(cx, key, kind)));
             }
-            (names, usize::try_from(value.count().at_least()).unwrap_or(usize::MAX))
+            (names, usize::try_from(value.count().at_least()).unwrap_or(usize::MAX), true)
         }
-        Some(Grant::Names { bulks, count }) => (Bulks(&bulks).map(Bytes::from).collect(), count),
+        Some(Grant::Names { bulks, count }) => {
+            (Bulks(&bulks).map(Bytes::from).collect(), count, false)
+        }
         _ if count <= PICKS_OF_PLACE_MAX => {
             cx.keys.wait_for_moves(cx.db, key)?;
             let (db, key, seed) = (cx.db, key.into(), cx.chance());
@@ -259,14 +261,17 @@ pub(super) fn pick(
         }
         _ => return Err(Stop::Park(all_names(cx, key, kind))),
     };
-    if names.is_empty() {
-        let slot = cx.keys.open_as(cx.db, key, Want::Whole, Use::Look)?;
-        let value = cx.keys.collection(slot, kind)?;
-        let rng = &mut cx.server.rng;
-        return Ok((slot, value.map_or_else(Vec::new, |value| pick_known(value, picks, rng))));
-    }
     let total = total.max(names.len());
-    pick_listed(cx, key, kind, picks, names, total)
+    match pick_listed(cx, key, kind, picks, names, total)? {
+        Some(picked) => Ok(picked),
+        None if sampled => Err(Stop::Park(all_names(cx, key, kind))),
+        None => {
+            let slot = cx.keys.open_as(cx.db, key, Want::Whole, Use::Look)?;
+            let value = cx.keys.collection(slot, kind)?;
+            let picked = value.map(|value| pick_known(value, picks, &mut cx.server.rng));
+            Ok((slot, picked.unwrap_or_default()))
+        }
+    }
 }
 
 fn all_names(cx: &Cx<'_, '_>, key: &[u8], kind: Type) -> Need {
@@ -298,7 +303,8 @@ fn pick_known(value: &Value, picks: Picks, rng: &mut Rng) -> Vec<Bytes> {
     }
 }
 
-/// Picks among names found in the tree, of `total` elements, and makes what is picked known.
+/// Picks among names found in the tree, of `total` elements, and makes what is picked known; `None`
+/// where there are none, or one of them went while they were read.
 ///
 /// When the command runs again, after something had to be read, chance is the same, and names are
 /// taken in the order of their hashes with it: so it finds what was read for it, however many
@@ -310,7 +316,7 @@ fn pick_listed(
     picks: Picks,
     mut names: Vec<Bytes>,
     total: usize,
-) -> Result<(SlotId, Vec<Bytes>)> {
+) -> Result<Option<(SlotId, Vec<Bytes>)>> {
     let seed = cx.chance();
     let (Picks::Distinct(count) | Picks::Any(count)) = picks;
     let place = |name: &Bytes| hash64(name, seed);
@@ -322,9 +328,9 @@ fn pick_listed(
     let slices: Vec<&[u8]> = names.iter().map(|name| name.as_slice()).collect();
     let slot = cx.keys.open_as(cx.db, key, Want::Elements(&slices), Use::Look)?;
     let value = cx.keys.collection(slot, kind)?;
-    if !value.is_some_and(|value| slices.iter().all(|name| value.has(name))) {
-        // One of them went while the names were read: they are read again.
-        return Err(Stop::Park(all_names(cx, key, kind)));
+    let all_there = value.is_some_and(|value| slices.iter().all(|name| value.has(name)));
+    if names.is_empty() || !all_there {
+        return Ok(None);
     }
     let picked = match picks {
         Picks::Distinct(_) => names,
@@ -332,7 +338,7 @@ fn pick_listed(
             with_repeats(&names, total, count, &mut Rng::new(seed)).cloned().collect()
         }
     };
-    Ok((slot, picked))
+    Ok(Some((slot, picked)))
 }
 
 /// `count` picks from `total` names, each from all of them, given as many in random order as may be
