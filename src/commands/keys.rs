@@ -169,8 +169,8 @@ fn relocate(cx: &mut Cx<'_, '_>, from: SlotId, to: SlotId) -> Result<()> {
     Ok(())
 }
 
-/// Opens a key with what is wanted of it, and another that it may replace. `None` where the first is
-/// absent.
+/// Opens a key with what is wanted of it, and another that it may replace. `None` where the first
+/// is absent.
 fn open_both(
     cx: &mut Cx<'_, '_>,
     from: (Db, &[u8]),

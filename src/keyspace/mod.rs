@@ -382,8 +382,10 @@ impl Keyspace {
     }
 
     fn replay_move(&mut self, seq: Seq, places: &Move) {
-        if let Move::Key(_, (db, key)) = places {
-            self.filter.add(name_hash(*db, key));
+        match places {
+            Move::Key(_, (db, key)) => self.filter.add(name_hash(*db, key)),
+            // What was added until now, and what the tree has, is of other databases.
+            Move::Swap(..) => self.walk_wanted = true,
         }
         self.moving.push((seq, places.clone()));
     }
