@@ -120,8 +120,8 @@ mod tests {
         let long = "x".repeat(65);
         for (count, field, value, expect) in [
             (0, "f", "v", "listpack"),
-            (127, "f", "v", "listpack"),
-            (128, "f", "v", "hashtable"),
+            (511, "f", "v", "listpack"),
+            (512, "f", "v", "hashtable"),
             (0, "f", &long, "hashtable"),
             (0, &long, "v", "hashtable"),
             (5, "0", &long, "hashtable"), // A value in the place of a shorter one.
