@@ -130,3 +130,8 @@ fn a_size_that_is_trusted_too_early_is_noticed() {
 fn a_recovery_that_rewrites_nothing_is_noticed() {
     is_noticed(Step::RecoveryRewrites, &["everysec", "everysec behind"]);
 }
+
+#[test]
+fn a_frame_of_an_earlier_use_is_noticed() {
+    is_noticed(Step::CheckSalt, &["numbers taken again"]);
+}

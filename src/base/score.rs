@@ -1,8 +1,10 @@
 //! The score of a sorted set's member: a double with a total order, and its name in the tree.
 //!
-//!     name    = [ "-" ] ( decimal | power | "inf" )
-//!     decimal = the fewest digits that read back the same     0, 1.5, 0.00001, 10000000000
-//!     power   = these with one of them before the point       1e+21, 2.5e-7
+//! ```text
+//! name    = [ "-" ] ( decimal | power | "inf" )
+//! decimal = the fewest digits that read back the same     0, 1.5, 0.00001, 10000000000
+//! power   = these with one of them before the point       1e+21, 2.5e-7
+//! ```
 //!
 //! A power is written where the magnitude is below 1e-5 or from 1e21 on, else a decimal. One score
 //! has one name; what people write by hand (`1.50`) is read all the same, see

@@ -9,6 +9,7 @@ pub mod client;
 pub mod server;
 pub mod table;
 
+use crate::base::hash::hash64;
 pub use crate::keyspace::Want;
 use crate::keyspace::reply_too_long;
 pub use crate::keyspace::{Error, Grant, Keyspace, Need, SlotId, Stop, Use};
@@ -90,6 +91,13 @@ impl Cx<'_, '_> {
     pub fn admit_reply(&self, bytes: usize) -> Result<()> {
         let bytes_max = self.server.config.reply_bytes;
         if bytes as u64 > bytes_max { Err(reply_too_long(bytes_max).into()) } else { Ok(()) }
+    }
+
+    /// Chance that stays the same when the command runs again: what it chooses once is read for it
+    /// and then chosen again.
+    pub fn chance(&mut self) -> u64 {
+        let (id, commands) = (self.id, self.client().commands);
+        hash64(self.server.run_id.as_bytes(), commands ^ (id << 40))
     }
 
     /// Takes the grant of a need, or parks the command until it is met.

@@ -9,19 +9,26 @@ use super::scan::{self, Options};
 use crate::backlog::Said;
 use crate::base::bytes::Bytes;
 use crate::base::hash::hash64;
-use crate::command::{Cx, Done, Grant, Keyspace, Need, Result, SlotId, Stop, Use, Want};
+use crate::base::rng::Rng;
+use crate::command::{Cx, Done, Grant, Need, Reply, Result, SlotId, Stop, Use, Want, fail};
 use crate::keyspace::Listed;
-use crate::layout::cursor::{cursor_from_position, position_from_cursor};
-use crate::layout::op::{Content, Type};
+use crate::keyspace::load::SMALL_MAX;
+use crate::layout::cursor::position_from_cursor;
+use crate::layout::op::Type;
 use crate::value::{Count, Value, element};
 use hashbrown::HashSet;
 
-/// A collection of so many elements in memory is scanned in one step.
-const ONE_STEP_MAX: usize = 1_000;
-/// Bytes of a pick in a reply, at the least.
-const PICK_BYTES: usize = 7;
-/// So many places of a directory are looked at for picks before all of it is read.
-const PLACES_MAX: usize = 4;
+/// A collection that takes no more in memory is scanned in one step, as Redis scans what it keeps
+/// in one piece: that is always smaller.
+const ONE_STEP_BYTES_MAX: usize = 256 << 10;
+/// Bytes that a bulk string takes in a reply beside its own, at most.
+pub(super) const BULK_BYTES: usize = 16;
+/// Bytes of a pick while its reply is made, at the least.
+const PICK_BYTES: usize = size_of::<Bytes>();
+/// Up to so many elements are picked near one place of the directory,
+const PICKS_OF_PLACE_MAX: usize = 16;
+/// if there are so many to choose among.
+const PLACE_MIN: usize = 32;
 
 /// Replies with the number of elements: HLEN, SCARD, ZCARD.
 pub(super) fn reply_count(cx: &mut Cx<'_, '_>, kind: Type) -> Result {
@@ -46,11 +53,12 @@ pub(super) fn reply_all(
     cx: &mut Cx<'_, '_>,
     kind: Type,
     what: Listed,
-    begin: impl Fn(&mut crate::resp::Reply<'_>, usize),
+    begin: impl Fn(&mut Reply<'_>, usize),
 ) -> Result {
     let key = cx.args.get(1);
     if let Some(Grant::Names { bulks, count }) = take_grant(cx)? {
-        cx.look(key, Want::Meta)?;
+        let slot = cx.look(key, Want::Meta)?;
+        cx.keys.collection(slot, kind)?;
         begin(&mut cx.reply, count);
         cx.reply.raw(&bulks);
         return Ok(Done);
@@ -63,8 +71,8 @@ pub(super) fn reply_all(
     if !value.is_complete() {
         return Err(Stop::Park(Need::Elements { db: cx.db, key: key.into(), kind, what }));
     }
-    cx.admit_reply(value.bytes())?;
-    begin(&mut cx.reply, value.count().at_least() as usize);
+    admit_all(cx, value, what)?;
+    begin(&mut cx.reply, value.known_len());
     let reply = &mut cx.reply;
     value.each(&mut |name, content| {
         if what != Listed::Contents {
@@ -77,6 +85,20 @@ pub(super) fn reply_all(
     Ok(Done)
 }
 
+/// Checks that a reply with all elements is within its bound. Costs a walk only where they take
+/// more than that in memory, which is never less.
+fn admit_all(cx: &Cx<'_, '_>, value: &Value, what: Listed) -> Result<()> {
+    if cx.admit_reply(value.bytes()).is_ok() {
+        return Ok(());
+    }
+    let mut bytes = 0;
+    value.each(&mut |name, content| {
+        bytes += if what != Listed::Contents { name.len() + BULK_BYTES } else { 0 };
+        bytes += if what != Listed::Names { content.len() + BULK_BYTES } else { 0 };
+    });
+    cx.admit_reply(bytes)
+}
+
 /// What the command waited for, where it is not an error.
 pub(super) fn take_grant(cx: &mut Cx<'_, '_>) -> Result<Option<Grant>> {
     match cx.grant.take() {
@@ -86,10 +108,13 @@ pub(super) fn take_grant(cx: &mut Cx<'_, '_>) -> Result<Option<Grant>> {
 }
 
 /// Replies with one step through the elements: SSCAN, HSCAN, ZSCAN. `write` writes one of them.
+///
+/// A cursor is a place in the directory, whether or not the elements are in memory; only a small
+/// collection that is there is one step from any cursor. What a step waits for is as in SCAN.
 pub(super) fn reply_step(
     cx: &mut Cx<'_, '_>,
     kind: Type,
-    write: impl Fn(&mut crate::resp::Reply<'_>, &[u8], &[u8]),
+    write: impl Fn(&mut Reply<'_>, &[u8], &[u8]),
 ) -> Result {
     let (key, db) = (cx.args.get(1), cx.db);
     let cursor = scan::parse_cursor(cx.args.get(2))?;
@@ -97,67 +122,67 @@ pub(super) fn reply_step(
     let want = if cursor == 0 && granted.is_none() { Want::Small } else { Want::Meta };
     let slot = cx.look(key, want)?;
     let Some(value) = cx.keys.collection(slot, kind)? else {
-        cx.reply.array(2);
-        cx.reply.bulk(b"0");
+        scan::begin_step(&mut cx.reply, None);
         cx.reply.array(0);
         return Ok(Done);
     };
     let options = Options::parse_for_elements(cx.args.skip(3).iter())?;
     let per_element = if kind == Type::Set { 1 } else { 2 };
-    if cursor == 0 && granted.is_none() && value.is_complete() && value.known_len() <= ONE_STEP_MAX
+    let reply = &mut cx.reply;
+    let mut found = 0;
+    let mut add = |reply: &mut Reply<'_>, name: &[u8], content: &[u8]| {
+        if options.admits(name) {
+            write(reply, name, content);
+            found += per_element;
+        }
+    };
+    if value.is_complete()
+        && (value.bytes() <= ONE_STEP_BYTES_MAX || value.known_len() <= options.count())
     {
-        cx.reply.array(2);
-        cx.reply.bulk(b"0");
-        let mark = cx.reply.mark();
-        let (reply, mut found) = (&mut cx.reply, 0);
-        value.each(&mut |name, content| {
-            if options.admits(name) {
-                write(reply, name, content);
-                found += per_element;
-            }
-        });
-        cx.reply.array_before(mark, found);
+        scan::begin_step(reply, None);
+        let mark = reply.mark();
+        value.each(&mut |name, content| add(reply, name, content));
+        reply.array_before(mark, found);
         return Ok(Done);
     }
     let Some(Grant::Elements { elements, next }) = granted else {
-        let need = scan::first_need(cx, cursor);
-        let position = position_from_cursor(cursor);
-        let step =
-            Need::ElementStep { db, key: key.into(), kind, position, count: options.count() };
+        cx.keys.wait_for_moves(db, key)?;
+        let step = Need::ElementStep {
+            db,
+            key: key.into(),
+            kind,
+            position: position_from_cursor(cursor),
+            count: options.count(),
+        };
         // What it waited for was the tree; now the step.
-        return Err(Stop::Park(if granted.is_some() { step } else { need.unwrap_or(step) }));
+        let first = if granted.is_some() { None } else { first_need(cx, key, cursor) };
+        return Err(Stop::Park(first.unwrap_or(step)));
     };
-    cx.reply.array(2);
-    cx.reply.bulk(next.map_or(0, cursor_from_position).to_string().as_bytes());
-    let mark = cx.reply.mark();
-    let mut found = 0;
+    scan::begin_step(reply, next);
+    let mark = reply.mark();
+    let view = cx.keys.backlog.view(db, key, &[]);
     for (name, content) in elements {
-        if let Some(content) = confirm(cx.keys, db, key, kind, &name, content)
-            && options.admits(&name)
-        {
-            write(&mut cx.reply, &name, &content);
-            found += per_element;
+        // What the tree lists counts if the backlog agrees that it is there.
+        match view.element(&element(kind, name.clone())) {
+            Said::Absent => {}
+            Said::Is(newer) => add(reply, &name, &newer),
+            Said::Tree => add(reply, &name, &content),
         }
     }
-    cx.reply.array_before(mark, found);
+    reply.array_before(mark, found);
     Ok(Done)
 }
 
-/// What an element that the tree lists holds, if the backlog agrees that it is there.
-fn confirm(
-    keys: &Keyspace,
-    db: crate::command::Db,
-    key: &[u8],
-    kind: Type,
-    name: &Bytes,
-    content: Content,
-) -> Option<Content> {
-    match keys.backlog.view(db, key, &[]).element(&element(kind, name.clone())) {
-        Said::Absent => None,
-        Said::Is(content) => Some(content),
-        Said::Tree => Some(content),
-    }
+/// What a step waits for first: nothing where all of the collection is in the tree.
+fn first_need(cx: &Cx<'_, '_>, key: &[u8], cursor: u64) -> Option<Need> {
+    let view = cx.keys.backlog.view(cx.db, key, &[]);
+    let mut unwritten = view.hides_tree();
+    view.elements(|_, _| unwritten = true);
+    if unwritten { scan::first_need(cx, cursor) } else { None }
 }
+
+/// Redis' answer to a count of picks that is too large.
+const OUT_OF_RANGE: &str = "ERR value is out of range";
 
 /// How elements are picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,11 +199,11 @@ pub(super) fn parse_picks(text: &[u8], doubled: bool) -> Result<Picks> {
                          9223372036854775807";
     let count = super::integer(text)?;
     if count == i64::MIN {
-        return crate::command::fail(RANGE);
+        return fail(RANGE);
     }
     let bound = if doubled { i64::MAX / 2 } else { i64::MAX };
     if count < -bound || count > bound {
-        return crate::command::fail("ERR value is out of range");
+        return fail(OUT_OF_RANGE);
     }
     Ok(match usize::try_from(count) {
         Ok(count) => Picks::Distinct(count),
@@ -190,7 +215,7 @@ pub(super) fn parse_picks(text: &[u8], doubled: bool) -> Result<Picks> {
 pub(super) fn admit_picks(cx: &Cx<'_, '_>, picks: Picks) -> Result<()> {
     match picks {
         Picks::Any(count) if cx.admit_reply(count.saturating_mul(PICK_BYTES)).is_err() => {
-            crate::command::fail("ERR value is out of range")
+            fail(OUT_OF_RANGE)
         }
         _ => Ok(()),
     }
@@ -205,33 +230,61 @@ pub(super) fn pick(
     picks: Picks,
     by: Use,
 ) -> Result<(SlotId, Vec<Bytes>)> {
-    let sample = match take_grant(cx)? {
-        Some(Grant::Sample(names)) => Some(names),
-        _ => None,
+    let granted = take_grant(cx)?;
+    let (Picks::Distinct(count) | Picks::Any(count)) = picks;
+    let want = match granted {
+        Some(Grant::Sample(_) | Grant::Names { .. }) => Want::Meta,
+        // Who wants so many gets all into memory: they are there already, about.
+        _ if count > SMALL_MAX => Want::Whole,
+        _ => Want::Small,
     };
-    let want = if sample.is_some() { Want::Meta } else { Want::Small };
     let slot = cx.keys.open_as(cx.db, key, want, by)?;
     let Some(value) = cx.keys.collection(slot, kind)? else { return Ok((slot, Vec::new())) };
     if value.is_complete() {
         return Ok((slot, pick_known(value, picks, &mut cx.server.rng)));
     }
-    let (Picks::Distinct(wanted) | Picks::Any(wanted)) = picks;
-    if wanted == 1 {
-        return pick_one(cx, slot, key, kind, sample, by);
+    let (names, total, sampled) = match granted {
+        Some(Grant::Sample(names)) => {
+            let names = confirmed(cx, key, kind, names);
+            if names.len() < PLACE_MIN {
+                return Err(Stop::Park(all_names(cx, key, kind)));
+            }
+            (names, usize::try_from(value.count().at_least()).unwrap_or(usize::MAX), true)
+        }
+        Some(Grant::Names { bulks, count }) => {
+            (Bulks(&bulks).map(Bytes::from).collect(), count, false)
+        }
+        _ if count <= PICKS_OF_PLACE_MAX => {
+            cx.keys.wait_for_moves(cx.db, key)?;
+            let (db, key, seed) = (cx.db, key.into(), cx.chance());
+            return Err(Stop::Park(Need::ElementSample { db, key, kind, seed }));
+        }
+        _ => return Err(Stop::Park(all_names(cx, key, kind))),
+    };
+    let total = total.max(names.len());
+    match pick_listed(cx, key, kind, picks, names, total)? {
+        Some(picked) => Ok(picked),
+        None if sampled => Err(Stop::Park(all_names(cx, key, kind))),
+        None => {
+            let slot = cx.keys.open_as(cx.db, key, Want::Whole, Use::Look)?;
+            let value = cx.keys.collection(slot, kind)?;
+            let picked = value.map(|value| pick_known(value, picks, &mut cx.server.rng));
+            Ok((slot, picked.unwrap_or_default()))
+        }
     }
-    // More than a place of the directory has: all of it is read.
-    let slot = cx.keys.open_as(cx.db, key, Want::Whole, by)?;
-    let Some(value) = cx.keys.collection(slot, kind)? else { return Ok((slot, Vec::new())) };
-    let picked = pick_known(value, picks, &mut cx.server.rng);
-    Ok((slot, picked))
+}
+
+fn all_names(cx: &Cx<'_, '_>, key: &[u8], kind: Type) -> Need {
+    Need::Elements { db: cx.db, key: key.into(), kind, what: Listed::Names }
 }
 
 /// Picks among all elements, which are in memory.
-fn pick_known(value: &Value, picks: Picks, rng: &mut crate::base::rng::Rng) -> Vec<Bytes> {
+fn pick_known(value: &Value, picks: Picks, rng: &mut Rng) -> Vec<Bytes> {
     let len = value.known_len();
     match picks {
+        Picks::Distinct(1) => value.at_random(rng.next_u64()).into_iter().collect(),
         Picks::Any(count) => (0..count).filter_map(|_| value.at_random(rng.next_u64())).collect(),
-        Picks::Distinct(count) if count * 3 < len => {
+        Picks::Distinct(count) if count < len / 3 => {
             let mut picked = HashSet::with_capacity(count);
             while picked.len() < count {
                 picked.extend(value.at_random(rng.next_u64()));
@@ -241,48 +294,145 @@ fn pick_known(value: &Value, picks: Picks, rng: &mut crate::base::rng::Rng) -> V
         Picks::Distinct(count) => {
             let mut names = Vec::with_capacity(len);
             value.each(&mut |name, _| names.push(name.clone()));
-            for at in 0..count.min(len) {
-                names.swap(at, at + rng.index(len - at));
+            if count < len {
+                (0..count).for_each(|at| names.swap(at, at + rng.index(len - at)));
+                names.truncate(count);
             }
-            names.truncate(count);
             names
         }
     }
 }
 
-/// Picks one element near a random place of the directory. The first chance is the same when the
-/// command runs again after something had to be read, so that it finds what was read for it.
-fn pick_one(
+/// Picks among names found in the tree, of `total` elements, and makes what is picked known; `None`
+/// where there are none, or one of them went while they were read.
+///
+/// When the command runs again, after something had to be read, chance is the same, and names are
+/// taken in the order of their hashes with it: so it finds what was read for it, however many
+/// elements came and went meanwhile.
+fn pick_listed(
     cx: &mut Cx<'_, '_>,
-    slot: SlotId,
     key: &[u8],
     kind: Type,
-    sample: Option<Vec<Bytes>>,
-    by: Use,
-) -> Result<(SlotId, Vec<Bytes>)> {
-    let (db, id, commands) = (cx.db, cx.id, cx.client().commands);
-    let first = hash64(cx.server.run_id.as_bytes(), commands ^ (id << 40));
-    let sampled = sample.is_some();
-    let mut names = sample.unwrap_or_default();
-    let start = (first % names.len().max(1) as u64) as usize;
-    names.rotate_left(start);
-    if sampled {
-        // What is not in the tree yet is picked only where nothing else is found.
-        cx.keys.backlog.view(db, key, &[]).elements(|other, content| {
-            if content.is_some() && names.len() < start + 64 * PLACES_MAX {
-                names.push(other.name().clone());
-            }
-        });
+    picks: Picks,
+    mut names: Vec<Bytes>,
+    total: usize,
+) -> Result<Option<(SlotId, Vec<Bytes>)>> {
+    let seed = cx.chance();
+    let (Picks::Distinct(count) | Picks::Any(count)) = picks;
+    let place = |name: &Bytes| hash64(name, seed);
+    if count < names.len() {
+        names.select_nth_unstable_by_key(count, place);
+        names.truncate(count);
     }
-    for name in names {
-        let slot = cx.keys.open_as(db, key, Want::Elements(&[&name]), by)?;
-        if cx.keys.value(slot).is_some_and(|value| value.has(&name)) {
-            return Ok((slot, vec![name]));
+    names.sort_unstable_by_key(place);
+    let slices: Vec<&[u8]> = names.iter().map(|name| name.as_slice()).collect();
+    let slot = cx.keys.open_as(cx.db, key, Want::Elements(&slices), Use::Look)?;
+    let value = cx.keys.collection(slot, kind)?;
+    let all_there = value.is_some_and(|value| slices.iter().all(|name| value.has(name)));
+    if names.is_empty() || !all_there {
+        return Ok(None);
+    }
+    let picked = match picks {
+        Picks::Distinct(_) => names,
+        Picks::Any(count) => {
+            with_repeats(&names, total, count, &mut Rng::new(seed)).cloned().collect()
+        }
+    };
+    Ok(Some((slot, picked)))
+}
+
+/// `count` picks from `total` names, each from all of them, given as many in random order as may be
+/// needed: a pick is one that came before, or the next new one.
+fn with_repeats<'n>(
+    names: &'n [Bytes],
+    total: usize,
+    count: usize,
+    rng: &mut Rng,
+) -> impl Iterator<Item = &'n Bytes> {
+    let mut seen = 0;
+    (0..count).map(move |_| {
+        let at = rng.index(total);
+        if at >= seen && seen < names.len() {
+            seen += 1;
+            return &names[seen - 1];
+        }
+        &names[at % seen]
+    })
+}
+
+/// Those of the names found in the tree that the backlog does not say are gone.
+fn confirmed(cx: &Cx<'_, '_>, key: &[u8], kind: Type, mut names: Vec<Bytes>) -> Vec<Bytes> {
+    let view = cx.keys.backlog.view(cx.db, key, &[]);
+    names.retain(|name| view.element(&element(kind, name.clone())) != Said::Absent);
+    names
+}
+
+/// Bulk strings, as a helper encodes them one behind the other.
+struct Bulks<'a>(&'a [u8]);
+
+impl<'a> Iterator for Bulks<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let end = self.0.iter().position(|byte| *byte == b'\r')?;
+        let digits = self.0[..end].strip_prefix(b"$")?;
+        let len = digits.iter().fold(0, |len, digit| len * 10 + usize::from(digit - b'0'));
+        let (bulk, rest) = self.0[end + 2..].split_at(len);
+        self.0 = &rest[2..];
+        Some(bulk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(count: u64) -> Vec<Bytes> {
+        (0..count).map(|n| Bytes::from(n.to_string().into_bytes())).collect()
+    }
+
+    #[test]
+    fn picks_are_as_many_and_as_different_as_asked_for() {
+        let mut rng = Rng::new(5);
+        let mut value = Value::new(Type::Set);
+        value.complete(Vec::new()).unwrap();
+        let Value::Set(set) = &mut value else { unreachable!() };
+        names(10).into_iter().for_each(|name| _ = set.insert(name));
+        for (picks, expect) in [
+            (Picks::Distinct(0), 0),
+            (Picks::Distinct(1), 1),
+            (Picks::Distinct(3), 3),
+            (Picks::Distinct(9), 9),
+            (Picks::Distinct(usize::MAX), 10),
+            (Picks::Any(0), 0),
+            (Picks::Any(100), 100),
+        ] {
+            let picked = pick_known(&value, picks, &mut rng);
+            assert_eq!(picked.len(), expect, "{picks:?}");
+            assert!(picked.iter().all(|name| value.has(name)));
+            if matches!(picks, Picks::Distinct(_)) {
+                assert_eq!(picked.iter().collect::<HashSet<_>>().len(), expect, "{picks:?}");
+            }
         }
     }
-    let seed = if sampled { cx.server.rng.next_u64() } else { first };
-    match cx.keys.value(slot).map(Value::count) {
-        Some(Count::Exact(0)) | None => Ok((slot, Vec::new())),
-        _ => Err(Stop::Park(Need::ElementSample { db, key: key.into(), kind, seed })),
+
+    #[test]
+    fn repeats_come_as_often_as_by_chance() {
+        let mut rng = Rng::new(6);
+        let different = |rng: &mut Rng| {
+            let names = names(100);
+            with_repeats(&names, 100, 100, rng).collect::<HashSet<_>>().len()
+        };
+        let mean = (0..1_000).map(|_| different(&mut rng)).sum::<usize>() as f64 / 1_000.0;
+        assert!((62.4..64.4).contains(&mean), "{mean}"); // 100 * (1 - 0.99^100) is 63.4.
+    }
+
+    #[test]
+    fn bulks_are_read_back() {
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, Default::default());
+        let bulks = [&b""[..], b"a\r\n$1", b"0123456789"];
+        bulks.iter().for_each(|bulk| reply.bulk(bulk));
+        assert_eq!(Bulks(&out).collect::<Vec<_>>(), bulks);
     }
 }

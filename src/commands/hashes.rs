@@ -1,15 +1,24 @@
-//! Commands on hashes.
+//! The commands of hashes.
+//!
+//! What hashes have in common with other collections is in [`super::collections`]. Nothing here
+//! knows where fields are kept.
 
-use super::collections::{Picks, pick, reply_all, reply_count, reply_step};
+use super::collections::{
+    BULK_BYTES, Picks, admit_picks, parse_picks, pick, reply_all, reply_count, reply_step,
+};
 use super::{integer, is};
+use crate::base::bytes::Bytes;
 use crate::base::long_double::LongDouble;
-use crate::base::number::parse_i64;
+use crate::base::number::{Digits, parse_i64};
 use crate::command::table::{DENYOOM, FAST, KEY1, READ, WRITE, row};
 use crate::command::{
-    Command, Content, Cx, Done, Result, SYNTAX, SlotId, Use, Want, content, fail,
+    Command, Content, Cx, Done, Error, NOT_A_FLOAT, Result, SYNTAX, SlotId, Use, Want, content,
+    fail,
 };
 use crate::keyspace::Listed;
 use crate::layout::op::Type;
+use crate::resp::Protocol;
+use smallvec::SmallVec;
 
 /// The rows.
 #[rustfmt::skip] // A row is a line, and its documentation the next.
@@ -69,6 +78,9 @@ pub const COMMANDS: &[Command] = &[
         .tips(&["nondeterministic_output_order"]),
 ];
 
+/// Names of fields, the usual few without an allocation.
+type Fields<'a> = SmallVec<[&'a [u8]; 8]>;
+
 /// Replies with the number of fields that are new.
 fn hset(cx: &mut Cx<'_, '_>) -> Result {
     let created = set_pairs(cx, "hset")?;
@@ -76,17 +88,19 @@ fn hset(cx: &mut Cx<'_, '_>) -> Result {
     Ok(Done)
 }
 
+/// Replies OK.
 fn hmset(cx: &mut Cx<'_, '_>) -> Result {
     set_pairs(cx, "hmset")?;
     cx.reply.ok();
     Ok(Done)
 }
 
+/// Gives fields their values and answers how many of them are new.
 fn set_pairs(cx: &mut Cx<'_, '_>, name: &str) -> Result<usize> {
     let args = cx.args;
     if args.len() % 2 == 1 {
         let text = format!("ERR wrong number of arguments for '{name}' command");
-        return Err(crate::command::Error::new(text).into());
+        return Err(Error::new(text).into());
     }
     let fields: Fields<'_> = args.skip(2).iter().step_by(2).collect();
     let slot = cx.open(args.get(1), Want::Elements(&fields))?;
@@ -97,9 +111,6 @@ fn set_pairs(cx: &mut Cx<'_, '_>, name: &str) -> Result<usize> {
     }
     Ok(created)
 }
-
-/// Names of fields, the usual few without an allocation.
-type Fields<'a> = smallvec::SmallVec<[&'a [u8]; 8]>;
 
 /// Replies whether the field is new.
 fn hsetnx(cx: &mut Cx<'_, '_>) -> Result {
@@ -120,32 +131,38 @@ fn value_of(cx: &mut Cx<'_, '_>) -> Result<Option<Content>> {
     Ok(cx.keys.hash(slot)?.and_then(|hash| hash.get(field)).cloned())
 }
 
+/// Replies with the value, or nothing.
 fn hget(cx: &mut Cx<'_, '_>) -> Result {
     let value = value_of(cx)?;
     cx.reply.bulk_or_null(value.as_deref());
     Ok(Done)
 }
 
+/// Replies whether the field is there.
 fn hexists(cx: &mut Cx<'_, '_>) -> Result {
     let value = value_of(cx)?;
     cx.reply.int(i64::from(value.is_some()));
     Ok(Done)
 }
 
+/// Replies with the length of the value in bytes, 0 where there is none.
 fn hstrlen(cx: &mut Cx<'_, '_>) -> Result {
     let value = value_of(cx)?;
     cx.reply.count(value.map_or(0, |value| value.len()));
     Ok(Done)
 }
 
+/// Replies with the values, or nothing, in the order of the fields.
 fn hmget(cx: &mut Cx<'_, '_>) -> Result {
     let fields: Fields<'_> = cx.args.skip(2).iter().collect();
     let slot = cx.look(cx.args.get(1), Want::Elements(&fields))?;
     let hash = cx.keys.hash(slot)?;
+    let value = |field: &&[u8]| hash.and_then(|hash| hash.get(field));
+    let bytes = fields.iter().map(|field| value(field).map_or(0, |value| value.len()) + BULK_BYTES);
+    cx.admit_reply(bytes.sum())?;
     cx.reply.array(fields.len());
-    for field in fields {
-        let value = hash.and_then(|hash| hash.get(field));
-        cx.reply.bulk_or_null(value.map(|value| value.as_slice()));
+    for field in &fields {
+        cx.reply.bulk_or_null(value(field).map(|value| value.as_slice()));
     }
     Ok(Done)
 }
@@ -201,7 +218,7 @@ fn hincrby(cx: &mut Cx<'_, '_>) -> Result {
     let Some(sum) = before.checked_add(by) else {
         return fail("ERR increment or decrement would overflow");
     };
-    cx.keys.hash_put(slot, cx.args.get(2), content(sum.to_string().as_bytes()));
+    cx.keys.hash_put(slot, cx.args.get(2), content(Digits::new(sum).as_bytes()));
     cx.reply.int(sum);
     Ok(Done)
 }
@@ -209,7 +226,7 @@ fn hincrby(cx: &mut Cx<'_, '_>) -> Result {
 /// Replies with the sum as a string.
 fn hincrbyfloat(cx: &mut Cx<'_, '_>) -> Result {
     let Some(by) = LongDouble::parse(cx.args.get(3)) else {
-        return fail("ERR value is not a valid float");
+        return fail(NOT_A_FLOAT);
     };
     if !by.is_finite() {
         return fail("ERR value is NaN or Infinity");
@@ -238,23 +255,26 @@ fn hrandfield(cx: &mut Cx<'_, '_>) -> Result {
         return Ok(Done);
     }
     let with_values = args.len() == 4 && is(args.get(3), "withvalues");
-    let count = super::collections::parse_picks(args.get(2), with_values)?;
+    let picks = parse_picks(args.get(2), with_values)?;
     if args.len() > 4 || (args.len() == 4 && !with_values) {
         return fail(SYNTAX);
     }
-    super::collections::admit_picks(cx, count)?;
-    let (slot, picked) = pick(cx, key, Type::Hash, count, Use::Read)?;
-    let hash = cx.keys.hash(slot)?;
-    let pairs = cx.reply.protocol() == crate::resp::Protocol::Resp3;
+    admit_picks(cx, picks)?;
+    let (slot, picked) = pick(cx, key, Type::Hash, picks, Use::Read)?;
+    let hash = cx.keys.hash(slot)?.filter(|_| with_values);
+    let value = |field: &Bytes| hash.and_then(|hash| hash.get(field)).map(|value| value.as_slice());
+    let bytes = picked.iter().map(|field| field.len() + value(field).map_or(0, <[u8]>::len));
+    cx.admit_reply(bytes.sum::<usize>() + picked.len() * 2 * BULK_BYTES)?;
+
+    let pairs = with_values && cx.reply.protocol() == Protocol::Resp3;
     cx.reply.array(picked.len() * if with_values && !pairs { 2 } else { 1 });
-    for field in picked {
-        if with_values && pairs {
+    for field in &picked {
+        if pairs {
             cx.reply.array(2);
         }
-        cx.reply.bulk(&field);
+        cx.reply.bulk(field);
         if with_values {
-            let value = hash.and_then(|hash| hash.get(&field));
-            cx.reply.bulk(value.map_or(&[][..], |value| value));
+            cx.reply.bulk(value(field).unwrap_or_default());
         }
     }
     Ok(Done)

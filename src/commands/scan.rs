@@ -6,10 +6,9 @@
 use super::{integer, is};
 use crate::backlog::Said;
 use crate::base::glob::{Case, matches};
-use crate::base::hash::hash64;
 use crate::command::table::{NO_KEY, READ, row};
 use crate::command::{
-    Command, Cx, Db, Done, Grant, Key, Keyspace, Need, Result, SYNTAX, Stop, Want, fail,
+    Command, Cx, Db, Done, Grant, Key, Keyspace, Need, Reply, Result, SYNTAX, Stop, Want, fail,
 };
 use crate::keyspace::expiry::is_past;
 use crate::layout::cursor::{cursor_from_position, position_from_cursor};
@@ -118,9 +117,7 @@ fn scan(cx: &mut Cx<'_, '_>) -> Result {
     };
 
     cx.keys.show_all();
-    cx.reply.array(2);
-    let next = next.map_or(0, cursor_from_position);
-    cx.reply.bulk(next.to_string().as_bytes());
+    begin_step(&mut cx.reply, next);
     let mark = cx.reply.mark();
     let mut found = 0;
     for (name, kind, deadline) in names {
@@ -140,6 +137,14 @@ pub(super) fn first_need(cx: &Cx<'_, '_>, cursor: u64) -> Option<Need> {
     let first = if cursor == 0 { u64::MAX } else { cx.server.replayed };
     let upto = first.min(cx.keys.backlog.issued());
     (cx.keys.backlog.applied_seq() < upto).then_some(Need::Applied(upto))
+}
+
+/// Begins the reply of a step: the cursor of the next one, 0 where that was the last. What was
+/// found follows.
+pub(super) fn begin_step(reply: &mut Reply<'_>, next: Option<u64>) {
+    reply.array(2);
+    let next = next.map_or(0, cursor_from_position);
+    reply.bulk(next.to_string().as_bytes());
 }
 
 /// A cursor as `strtoul` reads it: the sign is taken, the empty text is 0.
@@ -201,8 +206,7 @@ fn randomkey(cx: &mut Cx<'_, '_>) -> Result {
         cx.reply.null();
         return Ok(Done);
     }
-    let (id, commands) = (cx.id, cx.client().commands);
-    let seed = hash64(cx.server.run_id.as_bytes(), commands ^ (id << 40));
+    let seed = cx.chance();
     let mut names = match cx.grant.take() {
         Some(Grant::Sample(names)) => names,
         Some(Grant::Failed(error)) => return Err(Stop::Error(error)),

@@ -1,15 +1,25 @@
-//! Commands on sets.
+//! The commands of sets.
+//!
+//! What sets have in common with other collections is in [`super::collections`]. Nothing here knows
+//! where members are kept.
 
 use super::collections::{
-    Picks, admit_picks, parse_picks, pick, reply_all, reply_count, reply_step,
+    BULK_BYTES, Picks, admit_picks, parse_picks, pick, reply_all, reply_count, reply_step,
 };
 use super::{integer, is};
+use crate::base::bytes::Bytes;
 use crate::command::table::{COUNTED, DENYOOM, FAST, KEY1, KEYS, KEYS2, MOVABLE, READ, WRITE, row};
-use crate::command::{Command, Cx, Done, Result, SYNTAX, SlotId, Use, Want, fail};
+use crate::command::{Args, Command, Cx, Done, Keyspace, Result, SYNTAX, SlotId, Use, Want, fail};
 use crate::keyspace::Listed;
+use crate::keyspace::load::SMALL_MAX;
 use crate::layout::op::Type;
 use crate::value::{SetValue, Value};
+use hashbrown::HashSet;
 use smallvec::SmallVec;
+
+/// Redis' answers to a number of keys that is none.
+const NO_KEYS: &str = "ERR numkeys should be greater than 0";
+const TOO_MANY_KEYS: &str = "ERR Number of keys can't be greater than number of args";
 
 /// The rows.
 #[rustfmt::skip] // A row is a line, and its documentation the next.
@@ -99,6 +109,7 @@ fn srem(cx: &mut Cx<'_, '_>) -> Result {
     Ok(Done)
 }
 
+/// Replies whether the member is there.
 fn sismember(cx: &mut Cx<'_, '_>) -> Result {
     let member = cx.args.get(2);
     let slot = cx.look(cx.args.get(1), Want::Elements(&[member]))?;
@@ -107,6 +118,7 @@ fn sismember(cx: &mut Cx<'_, '_>) -> Result {
     Ok(Done)
 }
 
+/// Replies for each member whether it is there.
 fn smismember(cx: &mut Cx<'_, '_>) -> Result {
     let members: Members<'_> = cx.args.skip(2).iter().collect();
     let slot = cx.look(cx.args.get(1), Want::Elements(&members))?;
@@ -153,42 +165,51 @@ fn smove(cx: &mut Cx<'_, '_>) -> Result {
 /// Replies with one member, or with a count with as many different ones, which are gone then.
 fn spop(cx: &mut Cx<'_, '_>) -> Result {
     let (key, args) = (cx.args.get(1), cx.args);
-    if args.len() > 3 {
-        return fail(SYNTAX);
-    }
-    let mut count = 1;
-    if args.len() == 3 {
-        let Ok(wanted) = usize::try_from(integer_in_range(args.get(2))?) else {
-            return fail("ERR value is out of range, must be positive");
-        };
-        count = wanted;
-    }
-    if count == 0 {
+    let count = match args.len() {
+        2 => None,
+        3 => Some(positive(args.get(2), "ERR value is out of range, must be positive")?),
+        _ => return fail(SYNTAX),
+    };
+    if count == Some(0) {
         let slot = cx.open(key, Want::Meta)?;
         cx.keys.set(slot)?;
         cx.reply.set(0);
         return Ok(Done);
     }
-    let (_, picked) = pick(cx, key, Type::Set, Picks::Distinct(count), Use::Change)?;
-    let members: Vec<&[u8]> = picked.iter().map(|member| member.as_slice()).collect();
-    let slot = cx.open(key, Want::Removal(&members))?;
-    for member in &members {
-        cx.keys.set_remove(slot, member);
+    let picks = Picks::Distinct(count.unwrap_or(1));
+    let (mut slot, picked) = pick(cx, key, Type::Set, picks, Use::Change)?;
+    let set = cx.keys.set(slot)?;
+    let is_all = set.and_then(|set| set.elements().exact()) == Some(picked.len() as u64);
+    if !set.is_none_or(|set| set.elements().is_complete()) {
+        let members: Members<'_> = picked.iter().map(|member| member.as_slice()).collect();
+        slot = cx.open(key, Want::Removal(&members))?;
     }
-    if args.len() == 2 {
-        cx.reply.bulk_or_null(members.first().copied());
-        return Ok(Done);
+    match count {
+        Some(_) => {
+            admit_members(cx, picked.iter())?;
+            cx.reply.set(picked.len());
+            picked.iter().for_each(|member| cx.reply.bulk(member));
+        }
+        None => cx.reply.bulk_or_null(picked.first().map(|member| member.as_slice())),
     }
-    cx.reply.set(members.len());
-    members.iter().for_each(|member| cx.reply.bulk(member));
+    if is_all {
+        cx.keys.remove(slot); // One op instead of one for each.
+    } else {
+        picked.iter().for_each(|member| _ = cx.keys.set_remove(slot, member));
+    }
     Ok(Done)
 }
 
-/// An integer that Redis takes for a count of members: its range is named in the error.
-fn integer_in_range(text: &[u8]) -> Result<i64> {
+/// Checks that a reply with these members is within its bound.
+fn admit_members<'m>(cx: &Cx<'_, '_>, members: impl Iterator<Item = &'m Bytes>) -> Result<()> {
+    cx.admit_reply(members.map(|member| member.len() + BULK_BYTES).sum())
+}
+
+/// An integer that is not negative; another one, and what is none, is this error.
+fn positive(text: &[u8], error: &'static str) -> Result<usize> {
     match integer(text) {
-        Ok(count) if count >= 0 => Ok(count),
-        _ => fail("ERR value is out of range, must be positive"),
+        Ok(number @ 0..) => Ok(number as usize),
+        _ => fail(error),
     }
 }
 
@@ -207,81 +228,110 @@ fn srandmember(cx: &mut Cx<'_, '_>) -> Result {
     let picks = parse_picks(args.get(2), false)?;
     admit_picks(cx, picks)?;
     let (_, picked) = pick(cx, key, Type::Set, picks, Use::Read)?;
+    admit_members(cx, picked.iter())?;
     cx.reply.array(picked.len());
     picked.iter().for_each(|member| cx.reply.bulk(member));
     Ok(Done)
 }
 
 /// What is made of several sets.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Algebra {
     Union,
     Intersection,
     Difference,
 }
 
-/// Opens sets with all their members.
-fn open_sets<'k>(
-    cx: &mut Cx<'_, '_>,
-    keys: impl Iterator<Item = &'k [u8]>,
-    by: Use,
-) -> Result<Vec<SlotId>> {
-    let slots = cx.keys.open_all(cx.db, keys, Want::Whole, by)?;
-    slots.iter().try_for_each(|slot| cx.keys.set(*slot).map(drop))?;
-    Ok(slots)
+/// Sets that were opened to be combined.
+struct Operands {
+    slots: Vec<SlotId>,
+    /// The one whose members are looked for in the others.
+    first: usize,
 }
 
-/// The members of what is made of these sets, up to a limit.
-fn combine(cx: &Cx<'_, '_>, slots: &[SlotId], algebra: Algebra, limit: usize) -> Result<SetValue> {
-    let mut sets = Vec::with_capacity(slots.len());
-    for slot in slots {
-        sets.push(cx.keys.set(*slot)?);
-    }
-    let mut result = SetValue::new();
-    if algebra == Algebra::Union {
-        for (member, ()) in sets.iter().flatten().flat_map(|set| set.elements().iter()) {
-            result.insert(member.clone());
+impl Operands {
+    /// Opens sets with what is needed of them: all members, or of a large one that is not in memory
+    /// only those that are looked for in it.
+    fn open(cx: &mut Cx<'_, '_>, keys: Args<'_>, algebra: Algebra, by: Use) -> Result<Operands> {
+        let want = if algebra == Algebra::Union { Want::Whole } else { Want::Small };
+        let slots = cx.keys.open_all(cx.db, keys.iter(), want, by)?;
+        let mut operands = Operands { slots, first: 0 };
+        let sets = operands.sets(cx.keys)?;
+        if algebra == Algebra::Intersection {
+            // An absent one before all, then the smallest.
+            let size = |set: &SetValue| (!set.elements().is_complete(), set.count().at_least());
+            let of = |at: &usize| sets[*at].map(size);
+            operands.first = (0..sets.len()).min_by_key(of).unwrap_or(0);
         }
-        return Ok(result);
-    }
-    if algebra == Algebra::Intersection {
-        if sets.iter().any(Option::is_none) {
-            return Ok(result);
+        let complete = |set: &SetValue| set.elements().is_complete();
+        if sets[operands.first].is_some() && !sets.into_iter().flatten().all(complete) {
+            operands.open_members(cx, keys)?;
         }
-        sets.sort_by_key(|set| set.map_or(0, |set| set.count().at_least()));
+        Ok(operands)
     }
-    let Some((Some(first), others)) = sets.split_first() else { return Ok(result) };
-    for (member, ()) in first.elements().iter() {
-        let has = |set: &Option<&SetValue>| set.is_some_and(|set| set.contains(member));
-        let fits = match algebra {
-            Algebra::Intersection => others.iter().all(has),
-            _ => !others.iter().any(has),
+
+    /// Makes known which members of the first set the others have.
+    fn open_members(&self, cx: &mut Cx<'_, '_>, keys: Args<'_>) -> Result<()> {
+        cx.keys.open_as(cx.db, keys.get(self.first), Want::Whole, Use::Look)?;
+        let Some(first) = cx.keys.set(self.slots[self.first])? else { return Ok(()) };
+        if first.elements().known_len() > SMALL_MAX {
+            cx.keys.open_all(cx.db, keys.iter(), Want::Whole, Use::Look)?;
+            return Ok(());
+        }
+        let names: Vec<Bytes> = first.elements().iter().map(|(name, ())| name.clone()).collect();
+        let names: Vec<&[u8]> = names.iter().map(|name| name.as_slice()).collect();
+        cx.keys.open_all(cx.db, keys.iter(), Want::Elements(&names), Use::Look)?;
+        Ok(())
+    }
+
+    /// The sets, `None` for those that are absent.
+    fn sets<'k>(&self, keys: &'k Keyspace) -> Result<Vec<Option<&'k SetValue>>> {
+        self.slots.iter().map(|slot| keys.set(*slot)).collect()
+    }
+
+    /// What is made of them: at most `limit` members.
+    fn combine<'k>(
+        &self,
+        keys: &'k Keyspace,
+        algebra: Algebra,
+        limit: usize,
+    ) -> Result<Vec<&'k Bytes>> {
+        let mut sets = self.sets(keys)?;
+        if algebra == Algebra::Union {
+            let mut seen = HashSet::new();
+            let members = sets.into_iter().flatten().flat_map(|set| set.elements().iter());
+            let members = members.map(|(member, ())| member);
+            return Ok(members.filter(|member| seen.insert(*member)).take(limit).collect());
+        }
+        let Some(first) = sets.swap_remove(self.first) else { return Ok(Vec::new()) };
+        let has = |set: &Option<&SetValue>, member: &[u8]| set.is_some_and(|s| s.contains(member));
+        let fits = |member: &&Bytes| match algebra {
+            Algebra::Intersection => sets.iter().all(|set| has(set, member)),
+            _ => !sets.iter().any(|set| has(set, member)),
         };
-        if fits {
-            result.insert(member.clone());
-            if result.elements().known_len() >= limit {
-                break;
-            }
-        }
+        let members = first.elements().iter().map(|(member, ())| member);
+        Ok(members.filter(fits).take(limit).collect())
     }
-    Ok(result)
 }
 
 fn reply_combined(cx: &mut Cx<'_, '_>, algebra: Algebra) -> Result {
-    let slots = open_sets(cx, cx.args.skip(1).iter(), Use::Read)?;
-    let result = combine(cx, &slots, algebra, usize::MAX)?;
-    cx.admit_reply(result.bytes())?;
-    cx.reply.set(result.elements().known_len());
-    result.elements().iter().for_each(|(member, ())| cx.reply.bulk(member));
+    let operands = Operands::open(cx, cx.args.skip(1), algebra, Use::Read)?;
+    let members = operands.combine(cx.keys, algebra, usize::MAX)?;
+    admit_members(cx, members.iter().copied())?;
+    cx.reply.set(members.len());
+    members.iter().for_each(|member| cx.reply.bulk(member));
     Ok(Done)
 }
 
 /// Replies with the number of members that are stored; none removes the destination.
 fn store_combined(cx: &mut Cx<'_, '_>, algebra: Algebra) -> Result {
     let target = cx.open(cx.args.get(1), Want::Meta);
-    let slots = open_sets(cx, cx.args.skip(2).iter(), Use::Change);
-    let (target, slots) = (target?, slots?); // All are read before the command runs again.
-    let result = combine(cx, &slots, algebra, usize::MAX)?;
+    let operands = Operands::open(cx, cx.args.skip(2), algebra, Use::Change);
+    let (target, operands) = (target?, operands?); // All are read before the command runs again.
+    let mut result = SetValue::new();
+    for member in operands.combine(cx.keys, algebra, usize::MAX)? {
+        result.insert(member.clone());
+    }
     let count = result.elements().known_len();
     cx.keys.remove(target);
     if count > 0 {
@@ -291,14 +341,17 @@ fn store_combined(cx: &mut Cx<'_, '_>, algebra: Algebra) -> Result {
     Ok(Done)
 }
 
+/// Replies with what any of the sets has.
 fn sunion(cx: &mut Cx<'_, '_>) -> Result {
     reply_combined(cx, Algebra::Union)
 }
 
+/// Replies with what all sets have.
 fn sinter(cx: &mut Cx<'_, '_>) -> Result {
     reply_combined(cx, Algebra::Intersection)
 }
 
+/// Replies with what the first set has and no other.
 fn sdiff(cx: &mut Cx<'_, '_>) -> Result {
     reply_combined(cx, Algebra::Difference)
 }
@@ -315,29 +368,26 @@ fn sdiffstore(cx: &mut Cx<'_, '_>) -> Result {
     store_combined(cx, Algebra::Difference)
 }
 
+/// Replies with the number of members that all sets have, counted up to the limit.
 fn sintercard(cx: &mut Cx<'_, '_>) -> Result {
     let args = cx.args;
-    let count = match integer(args.get(1)) {
-        Ok(count) if count > 0 => count as usize,
-        _ => return fail("ERR numkeys should be greater than 0"),
+    let count = match positive(args.get(1), NO_KEYS)? {
+        0 => return fail(NO_KEYS),
+        count if count > args.len() - 2 => return fail(TOO_MANY_KEYS),
+        count => count,
     };
-    if count > args.len() - 2 {
-        return fail("ERR Number of keys can't be greater than number of args");
-    }
     let mut limit = 0;
     let mut options = args.skip(2 + count).iter();
     while let Some(option) = options.next() {
         let Some(value) = options.next().filter(|_| is(option, "limit")) else {
             return fail(SYNTAX);
         };
-        limit = match integer(value) {
-            Ok(limit) if limit >= 0 => limit as usize,
-            _ => return fail("ERR LIMIT can't be negative"),
-        };
+        limit = positive(value, "ERR LIMIT can't be negative")?;
     }
-    let slots = open_sets(cx, args.skip(2).iter().take(count), Use::Read)?;
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let result = combine(cx, &slots, Algebra::Intersection, limit)?;
-    cx.reply.count(result.elements().known_len());
+    let keys = args.skip(2).take(count);
+    let operands = Operands::open(cx, keys, Algebra::Intersection, Use::Read)?;
+    let members = operands.combine(cx.keys, Algebra::Intersection, limit)?;
+    cx.reply.count(members.len());
     Ok(Done)
 }

@@ -140,6 +140,13 @@ impl SimDisk {
         SimDisk::with(Machine::new(self.lock().state.after(choice)))
     }
 
+    /// The power goes and returns for this disk itself: its calls are counted on, and the faults in
+    /// store stay there.
+    pub fn cut_here(&self, choice: Cut) {
+        let machine = &mut *self.lock();
+        machine.state = machine.state.after(choice);
+    }
+
     /// The disk after kill -9 of the program: as it was seen, synced or not. The old handles are
     /// dead; calls begin at 1 again, without faults.
     pub fn kill(&self) -> SimDisk {

@@ -74,7 +74,7 @@ impl Keyspace {
     }
 
     /// Stops who would have to ask the tree for a key that a move under way touches.
-    pub(super) fn wait_for_moves(&self, db: Db, key: &[u8]) -> Result<(), Stop> {
+    pub fn wait_for_moves(&self, db: Db, key: &[u8]) -> Result<(), Stop> {
         let moving = self.moving.iter().rev().find(|(_, places)| places.touches(db, key));
         moving.map_or(Ok(()), |(seq, _)| Err(Stop::Park(Need::Moved(*seq))))
     }

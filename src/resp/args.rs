@@ -56,6 +56,12 @@ impl<'a> Args<'a> {
         Args { bytes: self.bytes, spans }
     }
 
+    /// The first `count` arguments; all where there are fewer.
+    pub fn take(&self, count: usize) -> Args<'a> {
+        let spans = self.spans.get(..count).unwrap_or(self.spans);
+        Args { bytes: self.bytes, spans }
+    }
+
     /// All arguments in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + use<'a> {
         let bytes = self.bytes;
@@ -138,6 +144,7 @@ mod tests {
         assert_eq!(args.try_get(3), None);
         assert_eq!(args.skip(1).len(), 2);
         assert!(args.skip(9).is_empty());
+        assert_eq!((args.take(2).len(), args.take(9).len()), (2, 3));
         let copy = args.skip(1).to_owned_args();
         assert_eq!(copy.args().iter().collect::<Vec<_>>(), [&b""[..], b"v"]);
     }

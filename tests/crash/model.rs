@@ -57,7 +57,7 @@ impl Model {
                     writer = machine.connect();
                     machine.call(writer, &[b"SELECT".to_vec(), db.clone()]);
                 }
-                Step::Read(..) | Step::Settle | Step::Full | Step::Room => {}
+                Step::Read(..) | Step::Settle | Step::Cut(_) | Step::Full | Step::Room => {}
             }
         }
         model

@@ -10,7 +10,7 @@ use super::state::{self, Value};
 use crate::support::machine::{Machine, Setup};
 use crate::support::words::{reply_len, show};
 use dredis::command::client::ClientId;
-use dredis::disk::sim::SimDisk;
+use dredis::disk::sim::{Cut, SimDisk};
 use std::sync::Arc;
 
 /// More turns than any wait takes.
@@ -123,6 +123,19 @@ impl Run<'_> {
                 self.settle();
                 return !self.is_over() && self.machine.stop() && self.restart();
             }
+            Step::Cut(seed) => {
+                self.wait_for_replies();
+                if self.is_over() {
+                    return false;
+                }
+                self.progress.told = self.progress.safe;
+                self.setup.now_ms = self.machine.now_ms();
+                // The old program's files are closed first: it makes way for one on another disk.
+                let spare = Arc::new(self.script.disk(0));
+                self.machine = Machine::start(spare, &self.setup).expect("a new disk");
+                self.disk.cut_here(Cut::Seed(*seed));
+                return self.start();
+            }
             Step::Full => self.disk.set_full(),
             Step::Room => self.script.give_room(self.disk),
         }
@@ -204,10 +217,11 @@ impl Run<'_> {
     /// The program ends without a word and starts again: only what was told is sure to be there.
     fn restart(&mut self) -> bool {
         self.wait_for_replies();
-        if self.is_over() {
-            return false;
-        }
         self.setup.now_ms = self.machine.now_ms();
+        !self.is_over() && self.start()
+    }
+
+    fn start(&mut self) -> bool {
         match Machine::start(Arc::new(self.disk.clone()), &self.setup) {
             Ok(machine) => self.machine = machine,
             Err(error) => {

@@ -27,6 +27,8 @@ pub enum Step {
     Restart,
     /// The same, but it is stopped as SHUTDOWN does it.
     Stop,
+    /// The power goes and returns; what it takes is lost to the requests that follow, too.
+    Cut(u64),
     /// The disk is full.
     Full,
     /// The disk has room again.
@@ -95,6 +97,7 @@ impl Script {
             ("=", _) => Step::Settle,
             ("restart", _) => Step::Restart,
             ("stop", _) => Step::Stop,
+            ("cut", seed) => Step::Cut(number(seed)),
             ("+", ms) => Step::Wait(ms.parse().expect("milliseconds")),
             ("?", key) => Step::Read("string", word(split(key).remove(0), 0)),
             ("?h", key) => Step::Read("hash", word(split(key).remove(0), 0)),

@@ -8,6 +8,7 @@
 //! | `+ 50` | milliseconds go by |
 //! | `=` | waits until everything is in the tree and synced |
 //! | `restart` | the program ends without a word and starts again; `stop` ends it in good order |
+//! | `cut 7` | a power cut of this seed, and a start; what follows must hide what that took |
 //! | `! cold 60` | the disk's caches answer so few of 100 reads |
 //! | `! cache 4096`, `! backlog 4096` | bytes of the cache, of the backlog's bound |
 //! | `! everysec` | DREDIS_FSYNC |
@@ -349,5 +350,12 @@ pub const SCRIPTS: &[(&str, &str)] = &[
         SADD s a b\nSET k 4\n=\nrestart\n?s s\nFLUSHDB\n?s s\nSADD s a b\nSET k 5\n=\n\
         restart\n? k\n\
         FLUSHDB\n?s s\n? k\nSET k 6",
+    ),
+    (
+        // Frames of a sector each: of two, the cuts take the first.
+        "numbers taken again",
+        "! everysec\nSET k *442\n=\nrestart\n\
+        SET k *442\n=\n2x SET k *442\ncut 2\nSET k *954\n=\nrestart\n\
+        SET k *442\n=\n2x SET k *442\ncut 6\nSET k *954\n=\nrestart\nSET k *9",
     ),
 ];
