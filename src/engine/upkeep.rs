@@ -106,7 +106,8 @@ impl Engine {
         if let Some(hold) = self.hold_end_us() {
             until = until.min(hold);
         }
-        if !self.keys.backlog.is_written() && !pipeline.writing {
+        // While a listing runs the writer is not fed, and its end wakes the loop.
+        if !self.keys.backlog.is_written() && !pipeline.writing && !pipeline.listing {
             until = until.min(pipeline.last_command_us + super::pipeline::IDLE_US);
         }
         if !self.upkeep.names.is_empty() && self.has_room_to_expire() {
