@@ -161,7 +161,10 @@ def same_element(ours, theirs):
     if ours[0] != theirs[0] or ours[0] not in (b"$", b","):
         return False
     try:
-        return ours[1] == shortest(theirs[1])
+        wanted = shortest(theirs[1])
+        # Of two shortest texts that are equally near, each language takes the one it likes.
+        return ours[1] == wanted or (
+            len(ours[1]) == len(wanted) and float(ours[1]) == float(theirs[1]))
     except ValueError:
         return False
 
