@@ -3,6 +3,7 @@
 mod crash;
 mod restarts;
 mod support;
+mod swaps;
 mod tidy;
 mod transcripts;
 #[cfg(feature = "variants")]

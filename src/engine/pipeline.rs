@@ -311,7 +311,7 @@ impl Engine {
     /// Starts the next listing once the writer has paused: the names it does not know of stay.
     fn start_listing(&mut self) {
         let busy = self.pipeline.writing || self.pipeline.listing || self.pipeline.writer_turn;
-        if busy || self.keys.backlog.has_moves() {
+        if busy || self.keys.has_moves() {
             return;
         }
         let Some(listing) = self.pipeline.listings.pop_front() else { return };

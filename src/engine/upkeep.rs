@@ -211,6 +211,11 @@ impl Engine {
         deadlines: Vec<(Key, u64)>,
         next: Option<u64>,
     ) {
+        if self.keys.is_walk_wanted() {
+            // Databases changed places meanwhile.
+            self.upkeep.walk = None;
+            return self.go_on_walking();
+        }
         self.keys.add_names(db, names);
         if !deadlines.is_empty() {
             self.file_hints(db, deadlines);

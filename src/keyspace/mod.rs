@@ -385,10 +385,8 @@ impl Keyspace {
     }
 
     fn replay_move(&mut self, seq: Seq, places: &Move) {
-        match places {
-            Move::Key(_, (db, key)) => self.filter.add(name_hash(*db, key)),
-            // What was added until now, and what the tree has, is of other databases.
-            Move::Swap(..) => self.walk_wanted = true,
+        if let Move::Key(_, (db, key)) = places {
+            self.filter.add(name_hash(*db, key));
         }
         // What a start finds in the databases is not what will be there.
         self.walk_wanted = true;

@@ -90,9 +90,19 @@ impl Keyspace {
         self.moving.retain(|(of, _)| *of > seq);
     }
 
-    /// Whether the tree is to be walked for names and deadlines, now that it has all moves; asked
-    /// once.
+    /// Whether the tree lacks moves, durable or not: its names lie where they no longer belong.
+    pub fn has_moves(&self) -> bool {
+        !self.moving.is_empty()
+    }
+
+    /// Whether the tree is to be walked for names and deadlines: a walk that began before counts
+    /// for nothing.
+    pub fn is_walk_wanted(&self) -> bool {
+        self.walk_wanted
+    }
+
+    /// Whether to walk the tree now that it has all moves; asked once.
     pub fn take_walk_wanted(&mut self) -> bool {
-        !self.backlog.has_moves() && std::mem::take(&mut self.walk_wanted)
+        !self.has_moves() && std::mem::take(&mut self.walk_wanted)
     }
 }

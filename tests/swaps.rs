@@ -1,0 +1,72 @@
+//! SWAPDB beside what reads the directories of databases meanwhile: listings, and the walk that
+//! gathers the names of a tree after a start.
+
+use crate::support::machine::{Machine, Setup};
+use dredis::disk::sim::{SimDisk, SimSettings};
+use std::sync::Arc;
+
+const SEEDS: u64 = 40;
+const KEYS: usize = 30;
+
+fn machine(disk: &SimDisk, seed: u64) -> Machine {
+    let setup = Setup { seed, ..Setup::default() };
+    Machine::start(Arc::new(disk.clone()), &setup).expect("a start")
+}
+
+#[test]
+fn keys_right_behind_a_swap_are_those_of_the_other_database() {
+    for seed in 0..SEEDS {
+        let disk = SimDisk::new(SimSettings::default());
+        let mut machine = machine(&disk, seed);
+        let client = machine.connect();
+        machine.call(client, &["SET", "a", "1"]);
+        for _ in 0..machine.chance(30) {
+            machine.turn();
+        }
+        machine.send_bytes(client, b"SWAPDB 0 1\r\nKEYS *\r\n");
+        while machine.engine.is_waiting(client) {
+            machine.turn();
+        }
+        assert!(machine.settle());
+        assert_eq!(machine.receive(client), b"+OK\r\n*0\r\n", "seed {seed}");
+    }
+}
+
+/// The names that a walk met before a swap are those of another database.
+#[test]
+fn keys_are_found_where_they_are_after_swaps_during_the_walk() {
+    let disk = SimDisk::new(SimSettings::default());
+    let mut first = machine(&disk, 1);
+    let client = first.connect();
+    for n in 0..KEYS {
+        first.call(client, &["SET", &format!("key:{n}"), "1"]);
+    }
+    assert!(first.settle());
+    assert!(first.stop());
+    for seed in 0..SEEDS {
+        let mut machine = machine(&disk.clone(), seed);
+        let client = machine.connect();
+        for swap in 0..3 {
+            for _ in 0..machine.chance(40) {
+                machine.turn();
+            }
+            assert_eq!(machine.call(client, &["SWAPDB", "0", "1"]), b"+OK\r\n");
+            machine.call(client, &["SET", &format!("new:{swap}"), "1"]);
+        }
+        assert!(machine.settle());
+        for _ in 0..200 {
+            machine.turn();
+        }
+        // Three swaps: the keys are in the other database.
+        let mut found = 0;
+        for db in ["0", "1"] {
+            machine.call(client, &["SELECT", db]);
+            for n in 0..KEYS {
+                let reply = machine.call(client, &["EXISTS", &format!("key:{n}")]);
+                found += usize::from(reply == b":1\r\n");
+            }
+        }
+        assert_eq!(found, KEYS, "seed {seed}");
+        assert!(machine.stop());
+    }
+}
