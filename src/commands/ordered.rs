@@ -4,7 +4,7 @@
 //! Knows nothing of ranges or of options.
 
 use crate::base::bytes::Bytes;
-use crate::command::{Cx, Grant, Keyspace, Need, Reply, Result, SlotId, Want};
+use crate::command::{Cx, Grant, Keyspace, Need, Reply, Result, SlotId, Stop, Want};
 use crate::resp::Protocol;
 use crate::value::Order;
 
@@ -32,6 +32,8 @@ impl Ordered {
         let db = cx.db;
         match cx.wait_for(|_| Need::Order { db, key: key.into() })? {
             Grant::Order(order) => Ok(Some(Ordered::Made(order))),
+            // It was kept in memory, and part of it is gone again.
+            Grant::Done => Err(Stop::Park(Need::Order { db, key: key.into() })),
             _ => unreachable!("a need is met by its own grant"),
         }
     }

@@ -346,7 +346,7 @@ impl Engine {
             Need::Order { db, key } => {
                 let kind = Type::Zset;
                 let overlay = self.keys.element_overlay(db, &key, kind);
-                Question { db, key, kind, ask: Ask::Order(overlay) }
+                Question { db, key, kind, ask: Ask::Order(overlay, self.keys.kept_max()) }
             }
             Need::ElementCount { db, key, kind } => {
                 let overlay = self.keys.element_overlay(db, &key, kind);

@@ -44,6 +44,11 @@ impl Engine {
                     self.end_listing();
                 }
             }
+            Report::Whole(id, db, key, zset) => {
+                self.keys.keep(db, &key, zset);
+                self.grant(id, Grant::Done);
+                self.end_listing();
+            }
             Report::ElementsCounted(id, db, key, count) => {
                 let grant = count.map(|count| {
                     self.keys.end_count(db, &key, count);

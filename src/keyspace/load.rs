@@ -7,16 +7,19 @@ use super::{Keyspace, Stop, damaged};
 use crate::backlog::{Layer, Said, View, patched};
 use crate::base::bytes::Bytes;
 use crate::base::hash::hash64;
+use crate::base::score::Score;
 use crate::disk::Wait;
 use crate::layout::op::{Content, Db, Element, Key, Type};
 use crate::layout::reader::{Loaded, TreeReader, What};
-use crate::value::{Count, Malformed, StringValue, Value, element};
+use crate::value::{Count, Malformed, StringValue, Value, ZsetValue, element};
 use hashbrown::HashMap;
 use std::io;
 use std::sync::Arc;
 
 /// A collection of up to so many elements is read as a whole by those who want all of it.
 pub const SMALL_MAX: usize = 10_000;
+/// A value that takes more than one of so many parts of the cache is not read as a whole.
+const KEPT_SHARE: usize = 4;
 /// Names that are listed to see whether a collection has others than those that go.
 const OTHERS: usize = 1_000;
 
@@ -332,6 +335,38 @@ impl Keyspace {
             Ok(false) => Ok(None),
             Err(Malformed) => Err(damaged(&key, "a member's score is not a number")),
         }
+    }
+}
+
+impl Keyspace {
+    /// Bytes of a value that [`Keyspace::keep`] takes: what is larger would drive out all else.
+    pub fn kept_max(&self) -> usize {
+        self.budget / KEPT_SHARE
+    }
+
+    /// Keeps a whole sorted set that a helper made of the tree and of [`Keyspace::element_overlay`]
+    /// while the writer paused. Does nothing where that key is no longer the same.
+    pub fn keep(&mut self, db: Db, key: &[u8], mut whole: Box<ZsetValue>) {
+        let cache = &mut self.caches[usize::from(db)];
+        let view = self.backlog.view(db, key, &[]);
+        let moves = self.moving.iter().any(|(_, places)| places.touches(db, key));
+        let Some(index) = cache.find(key).filter(|_| !moves && !view.hides_tree()) else { return };
+        // What changed meanwhile is all in the backlog.
+        for (member, content) in pending(&view, Type::Zset) {
+            match content.map(|content| Score::from_content(&content)) {
+                Some(Some(score)) => _ = whole.insert(member, score),
+                Some(None) => return,
+                None => _ = whole.remove(&member),
+            }
+        }
+        drop(view);
+        let replaced = cache.change(index, |slot| match &mut slot.value {
+            Some(Value::Zset(zset)) if zset.order().is_none() => {
+                Some(std::mem::replace(zset, whole))
+            }
+            _ => None,
+        });
+        self.retire(replaced);
     }
 }
 

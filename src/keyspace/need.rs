@@ -83,7 +83,8 @@ pub enum Need {
         /// What of them.
         what: Listed,
     },
-    /// All members of a large sorted set, [`Grant::Order`].
+    /// All members of a large sorted set: [`Grant::Order`], or [`Grant::Done`] where it is in
+    /// memory as a whole.
     Order {
         /// The database.
         db: Db,

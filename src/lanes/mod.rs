@@ -22,6 +22,7 @@ use crate::layout::hints;
 use crate::layout::op::{Db, Key, Move, Seq, Type};
 use crate::layout::sizes;
 use crate::layout::writer::{Applied, Sweeper, TreeWriter};
+use crate::value::ZsetValue;
 use reading::ReaderWorker;
 pub use reading::{Ask, Question};
 use std::io;
@@ -164,6 +165,8 @@ pub enum Report {
     Loaded(Miss, io::Result<Option<Found>>),
     /// What a parked command asked for, and whether the writer waits for it.
     Answer(ClientId, Result<Grant, Error>, bool),
+    /// All of a sorted set, as the tree and the overlay have it.
+    Whole(ClientId, Db, Key, Box<ZsetValue>),
     /// The number of elements of a collection.
     ElementsCounted(ClientId, Db, Key, Result<u64, Error>),
     /// The number of names that the overlay does not speak of.

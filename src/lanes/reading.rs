@@ -11,7 +11,11 @@ use crate::keyspace::load::load;
 use crate::keyspace::{ElementOverlay, Error, Grant, Listed, Overlay, reply_too_long};
 use crate::layout::op::{Content, Db, Key, Type};
 use crate::layout::reader::{Loaded, TreeReader, What};
+use crate::value::{Order, ZsetValue};
 use std::io;
+
+/// What a member of a sorted set takes in memory beside its name, about.
+const MEMBER_BYTES: usize = 160;
 
 /// A question about the elements of a collection.
 pub struct Question {
@@ -29,8 +33,9 @@ pub struct Question {
 pub enum Ask {
     /// All of them, with what memory knows over the tree; at most so many bytes.
     Elements(Listed, ElementOverlay, u64),
-    /// All members of a sorted set, in order.
-    Order(ElementOverlay),
+    /// All members of a sorted set, in order; with what takes at most so many bytes in memory as
+    /// the whole value.
+    Order(ElementOverlay, usize),
     /// How many there are.
     Count(ElementOverlay),
     /// A step from this position on, of so many names.
@@ -42,7 +47,7 @@ pub enum Ask {
 impl Question {
     /// Whether the writer waits meanwhile.
     pub fn pauses_writer(&self) -> bool {
-        matches!(self.ask, Ask::Elements(..) | Ask::Order(_) | Ask::Count(_))
+        matches!(self.ask, Ask::Elements(..) | Ask::Order(..) | Ask::Count(_))
     }
 
     /// Which lane answers it.
@@ -186,7 +191,12 @@ impl ReaderWorker {
                     pauses,
                 );
             }
-            Ask::Order(overlay) => self.order(db, &key, &overlay),
+            Ask::Order(overlay, kept_max) => match self.order(db, &key, &overlay) {
+                Ok(order) if whole_bytes(&order) <= kept_max => {
+                    return Report::Whole(id, db, key, Box::new(ZsetValue::of_order(order)));
+                }
+                order => order.map(Grant::Order),
+            },
             Ask::Step(position, count) => self.element_step(db, &key, kind, position, count),
             Ask::Sample(seed) => {
                 let names = self.reader.sample_elements(db, &key, kind, seed, SAMPLE_NAMES);
@@ -249,7 +259,7 @@ impl ReaderWorker {
         if within { Ok(Grant::Names { bulks, count }) } else { Err(reply_too_long(bytes_max)) }
     }
 
-    fn order(&self, db: Db, key: &[u8], overlay: &ElementOverlay) -> io::Result<Grant> {
+    fn order(&self, db: Db, key: &[u8], overlay: &ElementOverlay) -> io::Result<Order> {
         let (mut pairs, mut damaged) = (Vec::new(), None);
         self.visit(db, key, Type::Zset, overlay, true, &mut |name, content| {
             match Score::from_content(content) {
@@ -259,7 +269,7 @@ impl ReaderWorker {
             damaged.is_none()
         })?;
         match damaged {
-            None => Ok(Grant::Order(pairs.into_iter().collect())),
+            None => Ok(pairs.into_iter().collect()),
             Some(name) => {
                 let member = String::from_utf8_lossy(&name).into_owned();
                 let text = format!("the score of member '{member}': not a number");
@@ -310,6 +320,11 @@ impl ReaderWorker {
         )?;
         Ok(Grant::Elements { elements, next })
     }
+}
+
+/// Bytes that a sorted set of this order takes as a value, about.
+fn whole_bytes(order: &Order) -> usize {
+    order.len() * MEMBER_BYTES + order.iter().map(|(_, member)| member.len()).sum::<usize>()
 }
 
 fn push_bulk(bulks: &mut Vec<u8>, bytes: &[u8]) {

@@ -38,6 +38,15 @@ impl ZsetValue {
         ZsetValue { scores, order: None, encoding: Encoding::Unknown }
     }
 
+    /// A sorted set that is all in memory: these are its members.
+    pub fn of_order(order: Order) -> ZsetValue {
+        let mut zset = ZsetValue::unknown(Count::AtLeast(0));
+        let found: Vec<_> = order.iter().map(|(score, member)| (member.clone(), score)).collect();
+        zset.order = Some(order);
+        zset.complete(found);
+        zset
+    }
+
     /// The score of a member, if it is in the set. It must be known.
     pub fn score(&self, member: &[u8]) -> Option<Score> {
         self.scores.get(member).known().copied()

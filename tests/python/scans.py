@@ -8,6 +8,7 @@ it, is loaded and evicted, and however often the server is stopped or killed bet
 """
 
 import argparse
+import os
 import random
 import sys
 import threading
@@ -19,6 +20,7 @@ import harness
 from harness import Connection, Error, Lost, Server
 
 LOAD_BATCH = 1000
+DISK_MEGABYTES = 4000
 STEPS_MAX = 100_000
 VOLATILE = 20_000  # So many names come and go.
 # command, key, how its elements are loaded: the arguments behind the key
@@ -137,6 +139,13 @@ class Scan:
         return known - self.found, strange
 
 
+def folder():
+    """On an ext4 of its own, where one can be mounted."""
+    if os.geteuid() != 0:
+        return harness.scratch()
+    return os.path.join(harness.Disk("ext4", DISK_MEGABYTES, ["-i", "4096"]).mount_point, "root")
+
+
 def load(server, elements):
     connection = server.connect(timeout=600)
     for at in range(0, elements, LOAD_BATCH):
@@ -157,7 +166,7 @@ def main():
         restarts = 0 if options.redis else 3
     harness.need_server(kind)
     settings = {"DREDIS_CACHE_BYTES": options.cache} if kind == "dredis" else []
-    server, begin = Server(kind, harness.scratch(), settings, fsync="everysec").start(), time.time()
+    server, begin = Server(kind, folder(), settings, fsync="everysec").start(), time.time()
     print("seed %d" % options.seed, flush=True)
     load(server, options.elements)
     print("%d elements of each kind loaded in %.0f s" % (
