@@ -21,16 +21,16 @@ const BUSY_PERCENT: usize = 75;
 pub const IDLE_US: u64 = 5_000;
 /// A reply waits so long for the tree where the backlog was empty and others want to be served.
 const HOLD_US: u64 = 5_000;
-/// And so long where nobody else does.
-const HOLD_ALONE_US: u64 = 200_000;
+/// And so much longer where nobody else does.
+const HOLD_ALONE_US: u64 = 5_000;
 /// A group of more batches than this is not waited for: the server is not idle.
 const HOLD_BATCHES_MAX: usize = 2;
 /// A slower sync than this is an exception, and not waited for in proportion.
 const COMPANY_US_MAX: u64 = 2_000;
 /// Between checkpoints while the writer works, or nobody does.
 const CHECKPOINT_US: u64 = 300_000;
-/// Between checkpoints while commands come and the tree has everything: a checkpoint keeps the
-/// next write, and a reply that waits for it, from the tree.
+/// Between checkpoints while commands come and the tree has everything: they take the disk from
+/// the next write, and from a reply that waits for the tree.
 const CHECKPOINT_BETWEEN_US: u64 = 2_000_000;
 /// Between syncs of the journal with `everysec` and `no`.
 const SYNC_US: u64 = 1_000_000;
@@ -66,6 +66,8 @@ pub(super) struct Pipeline {
     pub hold_until_us: Option<u64>,
     /// The writer has a job.
     pub writing: bool,
+    /// The tree is being synced.
+    pub syncing: bool,
     /// A listing runs: the writer makes and removes no names.
     pub listing: bool,
     /// The next listing waits until the writer has had its turn.
@@ -212,6 +214,7 @@ impl Engine {
     /// Gives the writer its next job, if it has none and there is one worth it.
     pub(super) fn feed_writer(&mut self) {
         self.start_listing();
+        self.feed_syncer();
         if self.pipeline.writing || self.pipeline.listing {
             return;
         }
@@ -229,13 +232,18 @@ impl Engine {
             self.pipeline.writing = true;
             self.pipeline.writer_turn = false;
             self.post(Job::Apply(layer));
-        } else if self.checkpoint_due() {
-            self.pipeline.writing = true;
-            self.pipeline.last_checkpoint_us = self.pipeline.now_us;
-            self.post(Job::SyncTree(self.keys.backlog.applied_seq()));
         } else if self.keys.backlog.is_written() {
             self.pipeline.writer_turn = false;
             self.start_listing();
+        }
+    }
+
+    /// Has the tree synced, if that is due.
+    fn feed_syncer(&mut self) {
+        if !self.pipeline.syncing && self.checkpoint_due() {
+            self.pipeline.syncing = true;
+            self.pipeline.last_checkpoint_us = self.pipeline.now_us;
+            self.post(Job::SyncTree(self.keys.backlog.applied_seq()));
         }
     }
 
@@ -249,10 +257,6 @@ impl Engine {
             let job = Job::Move(seq, moves.to_vec());
             self.pipeline.writing = true;
             self.post(job);
-        } else if self.server.checkpoint + 1 < seq {
-            self.pipeline.writing = true;
-            self.pipeline.last_checkpoint_us = self.pipeline.now_us;
-            self.post(Job::SyncTree(seq - 1));
         }
         true
     }
@@ -299,7 +303,8 @@ impl Engine {
         let synced = waiting.synced.iter().map(|(seq, _)| *seq);
         let backups = waiting.backup_start.iter().map(|(seq, ..)| *seq);
         let waited =
-            synced.chain(backups).any(|seq| seq > self.server.checkpoint && seq <= applied);
+            synced.chain(backups).any(|seq| seq > self.server.checkpoint && seq <= applied)
+                || self.keys.backlog.moves_due().is_some();
         let between = self.keys.backlog.is_written() && !self.is_idle();
         let pause_us = if between { CHECKPOINT_BETWEEN_US } else { CHECKPOINT_US };
         self.pipeline.now_us >= self.pipeline.last_checkpoint_us + pause_us

@@ -111,7 +111,7 @@ impl Engine {
     }
 
     fn tree_synced(&mut self, seq: u64) {
-        self.pipeline.writing = false;
+        self.pipeline.syncing = false;
         self.server.checkpoint = seq;
         self.server.checkpoint_ms = self.server.now_ms;
         self.server.stats.checkpoints += 1;

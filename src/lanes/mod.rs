@@ -1,9 +1,10 @@
-//! The helpers that do what blocks, as workers with queues: five lanes, each one job at a time.
+//! The helpers that do what blocks, as workers with queues: six lanes, each one job at a time.
 //!
 //! | lane | does |
 //! |---|---|
 //! | journal | writes and syncs groups, records checkpoints, backups |
-//! | writer | brings layers of the backlog into the tree, syncs it |
+//! | writer | brings layers of the backlog into the tree, and moves |
+//! | syncer | syncs the tree, whatever the writer does meanwhile |
 //! | reader | cold reads, steps of SCAN |
 //! | lister | listings, counts, walks: what may take long |
 //! | sweeper | removes trash, reads and removes hints, frees memory |
@@ -21,7 +22,7 @@ use crate::keyspace::{Error, Found, Grant, Miss, Overlay};
 use crate::layout::hints;
 use crate::layout::op::{Db, Key, Move, Seq, Type};
 use crate::layout::sizes;
-use crate::layout::writer::{Applied, Sweeper, TreeWriter};
+use crate::layout::writer::{Applied, Sweeper, TreeWriter, sync};
 use crate::value::ZsetValue;
 use reading::ReaderWorker;
 pub use reading::{Ask, Question};
@@ -43,8 +44,10 @@ const SAMPLE_NAMES: usize = 64;
 pub enum Lane {
     /// Writes and syncs the journal.
     Journal,
-    /// Writes and syncs the tree.
+    /// Writes the tree.
     Writer,
+    /// Syncs the tree.
+    Syncer,
     /// Reads the tree, a key or a few at a time.
     Reader,
     /// Lists the tree, all names of it.
@@ -54,8 +57,8 @@ pub enum Lane {
 }
 
 /// All lanes.
-pub const LANES: [Lane; 5] =
-    [Lane::Journal, Lane::Writer, Lane::Reader, Lane::Lister, Lane::Sweeper];
+pub const LANES: [Lane; 6] =
+    [Lane::Journal, Lane::Writer, Lane::Syncer, Lane::Reader, Lane::Lister, Lane::Sweeper];
 
 /// What a helper is to do.
 pub enum Job {
@@ -78,7 +81,7 @@ pub enum Job {
     DropPin,
     /// Bring a layer into the tree.
     Apply(Arc<Layer>),
-    /// Sync the tree, which has all up to here.
+    /// Sync the tree, which has all up to here, and perhaps more by now.
     SyncTree(Seq),
     /// Bring about the moves of a batch; the tree has all that is older, synced and on record.
     Move(Seq, Vec<Move>),
@@ -202,7 +205,8 @@ impl Job {
             | Job::BeginBackup(_)
             | Job::EndBackup(_)
             | Job::DropPin => Lane::Journal,
-            Job::Apply(_) | Job::SyncTree(_) | Job::Move(..) | Job::RecordSizes(..) => Lane::Writer,
+            Job::Apply(_) | Job::Move(..) | Job::RecordSizes(..) => Lane::Writer,
+            Job::SyncTree(_) => Lane::Syncer,
             Job::Load(_) | Job::Step(..) | Job::Sample(..) => Lane::Reader,
             Job::Names { .. } | Job::Count(..) | Job::Walk { .. } => Lane::Lister,
             Job::Ask(_, question) => question.lane(),
@@ -232,6 +236,7 @@ pub fn workers(
     [
         Box::new(JournalWorker { journal }),
         Box::new(WriterWorker { disk: disk.clone(), writer }),
+        Box::new(SyncWorker { disk: disk.clone() }),
         Box::new(ReaderWorker { reader: reader.clone() }),
         Box::new(ReaderWorker { reader }),
         Box::new(SweepWorker { disk: disk.clone(), sweeper: Sweeper::new(disk.clone()) }),
@@ -312,10 +317,6 @@ impl WriterWorker {
     fn run_job(&mut self, job: Job) -> io::Result<Report> {
         match job {
             Job::Apply(layer) => return self.apply(&layer),
-            Job::SyncTree(seq) => {
-                self.writer.sync()?;
-                return Ok(Report::TreeSynced(seq));
-            }
             Job::Move(seq, moves) => {
                 return match self.writer.apply_moves(seq, &moves) {
                     Err(error) if is_full(&error) => Ok(Report::MovesRefused),
@@ -345,6 +346,20 @@ impl WriterWorker {
 impl Worker for WriterWorker {
     fn run(&mut self, job: Job) -> Report {
         self.run_job(job).unwrap_or_else(|error| Report::Fatal(format!("tree: {error}")))
+    }
+}
+
+struct SyncWorker {
+    disk: Arc<dyn Disk>,
+}
+
+impl Worker for SyncWorker {
+    fn run(&mut self, job: Job) -> Report {
+        let Job::SyncTree(seq) = job else { unreachable!("a job goes to its lane") };
+        match sync(&*self.disk) {
+            Ok(()) => Report::TreeSynced(seq),
+            Err(error) => Report::Fatal(format!("tree: {error}")),
+        }
     }
 }
 

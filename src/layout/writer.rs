@@ -63,6 +63,13 @@ pub struct TreeWriter {
     regroup: Regroup,
 }
 
+/// Makes all that was written to the tree until now durable (syncfs), whatever is written
+/// meanwhile. After an error nothing written since the last success is to be trusted: the server
+/// stops.
+pub fn sync(disk: &dyn Disk) -> io::Result<()> {
+    if step(Step::SyncTree) { disk.sync_all() } else { Ok(()) }
+}
+
 impl TreeWriter {
     /// Makes the numbered directories and `.dredis` where they are missing, removes what an
     /// interrupted run left in `tmp` and `links`, and syncs ROOT_DIR. The trash stays for a
@@ -137,10 +144,9 @@ impl TreeWriter {
         Ok(applied)
     }
 
-    /// Makes all that was applied durable (syncfs). After an error nothing written since the last
-    /// success is to be trusted: the server stops.
+    /// Makes all that was applied durable: see [`sync`].
     pub fn sync(&mut self) -> io::Result<()> {
-        if step(Step::SyncTree) { self.files.disk.sync_all() } else { Ok(()) }
+        sync(&*self.files.disk)
     }
 
     /// Removes the index of a sorted set: who copied it while it changed does not trust it. A
