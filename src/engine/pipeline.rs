@@ -27,11 +27,11 @@ const HOLD_ALONE_US: u64 = 5_000;
 const HOLD_BATCHES_MAX: usize = 2;
 /// A slower sync than this is an exception, and not waited for in proportion.
 const COMPANY_US_MAX: u64 = 2_000;
-/// Between checkpoints while the writer works, or nobody does.
+/// Between checkpoints while no commands come.
 const CHECKPOINT_US: u64 = 300_000;
-/// Between checkpoints while commands come and the tree has everything: they take the disk from
-/// the next write, and from a reply that waits for the tree.
-const CHECKPOINT_BETWEEN_US: u64 = 2_000_000;
+/// Between checkpoints while commands come: they take the disk from the journal, and from the
+/// replies that wait for the tree.
+const CHECKPOINT_BUSY_US: u64 = 2_000_000;
 /// Between syncs of the journal with `everysec` and `no`.
 const SYNC_US: u64 = 1_000_000;
 /// Between looks at the free space.
@@ -305,8 +305,7 @@ impl Engine {
         let waited =
             synced.chain(backups).any(|seq| seq > self.server.checkpoint && seq <= applied)
                 || self.keys.backlog.moves_due().is_some();
-        let between = self.keys.backlog.is_written() && !self.is_idle();
-        let pause_us = if between { CHECKPOINT_BETWEEN_US } else { CHECKPOINT_US };
+        let pause_us = if self.is_idle() { CHECKPOINT_US } else { CHECKPOINT_BUSY_US };
         self.pipeline.now_us >= self.pipeline.last_checkpoint_us + pause_us
             || self.server.shutdown.is_some()
             || self.journal_is_long()
