@@ -1,6 +1,7 @@
 //! All integration tests, as one binary.
 
 mod crash;
+mod lanes;
 mod restarts;
 mod support;
 mod swaps;

@@ -1,0 +1,96 @@
+//! What goes on while one lane is held up by its disk.
+
+use crate::support::machine::{Machine, Setup};
+use dredis::disk::sim::{SimDisk, SimSettings};
+use dredis::disk::{Disk, Wait};
+use dredis::lanes::Lane;
+use std::sync::Arc;
+
+/// More members than are read as a whole without being asked for.
+const MEMBERS: usize = 10_050;
+
+#[test]
+fn a_write_is_in_the_tree_while_that_is_synced() {
+    let disk = SimDisk::new(SimSettings::default());
+    let mut machine = Machine::start(Arc::new(disk.clone()), &Setup::default()).expect("a start");
+    let client = machine.connect();
+    machine.held = Some(Lane::Syncer);
+    machine.call(client, &["SET", "a", "1"]);
+    machine.advance(3000);
+    machine.until_held();
+    assert_eq!(machine.call(client, &["SET", "b", "2"]), b"+OK\r\n");
+    let is_there = |machine: &mut Machine| {
+        machine.turn();
+        disk.read("0/b/value", Wait::Yes).is_ok_and(|value| value == b"2")
+    };
+    assert!((0..100).any(|_| is_there(&mut machine)), "the writer waits for the sync");
+    machine.held = None;
+    assert!(machine.settle());
+}
+
+/// Requests, and what others then reply.
+type Beside = (&'static [&'static str], &'static [(&'static str, &'static str)]);
+
+/// What others do while the order is read, and what then holds.
+const BESIDE: &[Beside] = &[
+    (
+        &["ZADD z -5 new", "ZREM z m:0", "ZADD z 99999 m:1"],
+        &[("ZRANGE z 0 1", "new m:2"), ("ZRANGE z -1 -1", "m:1"), ("ZRANK z m:3", "2")],
+    ),
+    (&["DEL z", "ZADD z 1 other"], &[("ZRANGE z 0 -1", "other")]),
+    (&["SWAPDB 0 1"], &[("ZRANGE z 0 -1", "far")]),
+    (&["RENAME small z"], &[("ZRANGE z 0 -1", "one")]),
+    (&["RENAME large z"], &[("ZRANGE z 0 1", "l:0 l:1")]),
+];
+
+#[test]
+fn what_changes_while_an_order_is_read_is_in_what_is_kept() {
+    let disk = SimDisk::new(SimSettings::default());
+    disk.set_bytes_total(4 << 30);
+    disk.set_inodes_total(1 << 20);
+    let setup = Setup {
+        cache_bytes: 32 << 20,
+        backlog_bytes: 8 << 20,
+        segment_bytes: 256 << 10,
+        ..Setup::default()
+    };
+    let mut first = Machine::start(Arc::new(disk.clone()), &setup).expect("a start");
+    let client = first.connect();
+    for (key, name) in [("z", "m"), ("large", "l")] {
+        for begin in (0..MEMBERS).step_by(MEMBERS / 50) {
+            let mut words = vec!["ZADD".to_string(), key.to_string()];
+            let some = begin..begin + MEMBERS / 50;
+            words.extend(some.flat_map(|n| [n.to_string(), format!("{name}:{n}")]));
+            first.call(client, &words);
+        }
+    }
+    first.call(client, &["ZADD", "small", "1", "one"]);
+    first.call(client, &["SELECT", "1"]);
+    first.call(client, &["ZADD", "z", "1", "far"]);
+    assert!(first.settle() && first.stop());
+    for (beside, then) in BESIDE {
+        let disk = disk.kill();
+        let mut machine = Machine::start(Arc::new(disk), &setup).expect("a start");
+        let (reader, writer) = (machine.connect(), machine.connect());
+        let words = |line: &str| line.split(' ').map(String::from).collect::<Vec<_>>();
+        (0..200).for_each(|_| machine.turn()); // The walk that follows a start.
+        machine.held = Some(Lane::Lister);
+        machine.send(reader, &["ZRANGE", "z", "0", "0"]);
+        machine.until_held();
+        for line in *beside {
+            machine.call(writer, &words(line));
+        }
+        machine.held = None;
+        assert!(machine.settle());
+        while machine.engine.is_waiting(reader) {
+            machine.turn();
+        }
+        for (line, wanted) in *then {
+            let reply = machine.call(writer, &words(line));
+            let reply = String::from_utf8_lossy(&reply).into_owned();
+            let parts = reply.split("\r\n").filter(|part| !part.starts_with(['*', '$']));
+            let parts: Vec<_> = parts.map(|part| part.trim_start_matches(':')).collect();
+            assert_eq!(parts.join(" ").trim(), *wanted, "{line} after {beside:?}");
+        }
+    }
+}
