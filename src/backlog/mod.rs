@@ -282,11 +282,6 @@ impl Backlog {
         due.then_some((stage.seq, &stage.moves))
     }
 
-    /// Whether moves wait.
-    pub fn has_moves(&self) -> bool {
-        !self.durable.behind.is_empty()
-    }
-
     /// The moves that were due are done.
     pub fn moved(&mut self) {
         if let Some(stage) = self.durable.behind.pop_front() {
@@ -300,12 +295,6 @@ impl Backlog {
         let applying = self.applying.as_ref().and_then(|layer| layer.oldest());
         let oldest = applying.into_iter().chain(self.durable.oldest()).min();
         oldest.map_or(self.durable_seq, |oldest| oldest - 1)
-    }
-
-    /// Up to this batch the tree has everything once the layer being applied is: what a sync that
-    /// follows it at the writer makes safe.
-    pub fn applied_seq_behind_writer(&self) -> Seq {
-        self.durable.oldest().map_or(self.durable_seq, |oldest| oldest - 1)
     }
 
     /// Bytes of everything here, about.

@@ -174,7 +174,7 @@ impl Engine {
         self.keys.backlog.synced(durable);
         let small = self.pipeline.committing_batches <= HOLD_BATCHES_MAX;
         // Moves take several syncs: nobody is to wait for those.
-        let moves = self.keys.backlog.has_moves();
+        let moves = self.keys.has_moves();
         let idle = was_written && small && !moves && !self.pipeline.full;
         if idle && self.fsync() == Fsync::Always && !self.keys.backlog.is_written() {
             self.pipeline.hold_until_us = Some(self.pipeline.now_us + HOLD_US);
@@ -279,7 +279,7 @@ impl Engine {
             || self.waiting.presses()
             || self.server.shutdown.is_some()
             || self.pipeline.writer_turn
-            || self.keys.backlog.has_moves()
+            || self.keys.has_moves()
             || self.keys.backlog.durable_bytes() > bound / 100 * BUSY_PERCENT
             || self.journal_is_long()
     }

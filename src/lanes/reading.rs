@@ -14,9 +14,6 @@ use crate::layout::reader::{Loaded, TreeReader, What};
 use crate::value::{Order, ZsetValue};
 use std::io;
 
-/// What a member of a sorted set takes in memory beside its name, about.
-const MEMBER_BYTES: usize = 160;
-
 /// A question about the elements of a collection.
 pub struct Question {
     /// The database.
@@ -192,10 +189,11 @@ impl ReaderWorker {
                 );
             }
             Ask::Order(overlay, kept_max) => match self.order(db, &key, &overlay) {
-                Ok(order) if whole_bytes(&order) <= kept_max => {
-                    return Report::Whole(id, db, key, Box::new(ZsetValue::of_order(order)));
-                }
-                order => order.map(Grant::Order),
+                Ok(order) => match ZsetValue::within(kept_max, order) {
+                    Ok(zset) => return Report::Whole(id, db, key, Box::new(zset)),
+                    Err(order) => Ok(Grant::Order(order)),
+                },
+                Err(error) => Err(error),
             },
             Ask::Step(position, count) => self.element_step(db, &key, kind, position, count),
             Ask::Sample(seed) => {
@@ -320,11 +318,6 @@ impl ReaderWorker {
         )?;
         Ok(Grant::Elements { elements, next })
     }
-}
-
-/// Bytes that a sorted set of this order takes as a value, about.
-fn whole_bytes(order: &Order) -> usize {
-    order.len() * MEMBER_BYTES + order.iter().map(|(_, member)| member.len()).sum::<usize>()
 }
 
 fn push_bulk(bulks: &mut Vec<u8>, bytes: &[u8]) {

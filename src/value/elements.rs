@@ -144,7 +144,7 @@ impl<V> Default for Elements<V> {
 impl<V: Weigh> Elements<V> {
     /// Bytes that an entry takes without what names and values weigh. Tables grow by doubling: on
     /// average a quarter of their places is free.
-    const ENTRY_BYTES: usize = size_of::<(u64, Bytes, Known<V>)>() * 4 / 3 + INDEX_BYTES;
+    pub(super) const ENTRY_BYTES: usize = size_of::<(u64, Bytes, Known<V>)>() * 4 / 3 + INDEX_BYTES;
 
     /// None, and all of that is known: those of a key just made.
     pub fn new() -> Self {

@@ -3,7 +3,7 @@
 //!
 //! Who uses a member has made it known first: see [`Elements`].
 
-use super::elements::{Count, Elements};
+use super::elements::{Count, Elements, Weigh};
 use super::encoding::{Encoding, LISTPACK_ELEMENTS_MAX};
 use super::order::{Order, Pair};
 use crate::base::bytes::Bytes;
@@ -38,13 +38,19 @@ impl ZsetValue {
         ZsetValue { scores, order: None, encoding: Encoding::Unknown }
     }
 
-    /// A sorted set that is all in memory: these are its members.
-    pub fn of_order(order: Order) -> ZsetValue {
+    /// A sorted set that is all in memory: these are its members. Where it would take more than
+    /// `bytes_max` the order comes back.
+    pub fn within(bytes_max: usize, order: Order) -> Result<ZsetValue, Order> {
+        let elements = order.len() * Elements::<Score>::ENTRY_BYTES;
+        let names = order.iter().map(|(_, member)| member.weight()).sum::<usize>();
+        if order.bytes() + elements + names > bytes_max {
+            return Err(order);
+        }
         let mut zset = ZsetValue::unknown(Count::AtLeast(0));
         let found: Vec<_> = order.iter().map(|(score, member)| (member.clone(), score)).collect();
         zset.order = Some(order);
         zset.complete(found);
-        zset
+        Ok(zset)
     }
 
     /// The score of a member, if it is in the set. It must be known.

@@ -221,7 +221,8 @@ NORMALISERS = [
 SCORED = [
     ([b"ZADD", b"ZINCRBY", b"ZSCORE", b"ZMSCORE", b"ZRANGE", b"ZREVRANGE", b"ZRANGEBYSCORE",
       b"ZREVRANGEBYSCORE", b"ZPOPMIN", b"ZPOPMAX", b"ZMPOP", b"ZUNION", b"ZINTER", b"ZDIFF"],
-     same_scores, "7.0 writes a score with 17 digits, 7.2 with the fewest; no score here is -0, and 7.0 keeps it"),
+     same_scores, "7.0 writes a score with 17 digits, 7.2 with the fewest; no score here is -0, and "
+     "7.0 keeps it"),
 ]
 EXACT_TABLE = {command: check for commands, check, _ in SCORED for command in commands}
 TABLE = {command: check for commands, check, _ in NORMALISERS for command in commands}

@@ -19,6 +19,7 @@ import time
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HOST = "127.0.0.1"
+MEMORY = "/dev/shm"
 READY_SECONDS_MAX = 20
 SKIPPED = 77  # The exit code of a script that could not run here; scripts/test counts it apart.
 
@@ -329,9 +330,6 @@ _undo = []
 def undo(action):
     """Runs `action` when the script ends, the last one first."""
     _undo.append(action)
-
-
-MEMORY = "/dev/shm"
 
 
 def scratch(in_memory=False):
