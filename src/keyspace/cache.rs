@@ -42,6 +42,7 @@ pub struct Cache {
     slots: Table<Slot>,
     hand: usize,
     bytes: usize,
+    evicted: u64,
 }
 
 impl Cache {
@@ -104,6 +105,12 @@ impl Cache {
         self.bytes
     }
 
+    /// Takes out how many bytes were evicted since this was asked last. [`Cache::bytes`] may sink
+    /// by more or less: tables give memory back in large pieces.
+    pub fn take_evicted(&mut self) -> u64 {
+        std::mem::take(&mut self.evicted)
+    }
+
     /// Number of slots.
     pub fn len(&self) -> usize {
         self.slots.len()
@@ -115,10 +122,8 @@ impl Cache {
     }
 
     /// Moves the clock hand over up to `steps` slots and drops those that were not used since it
-    /// last passed and that no parked command asked for. Hands them to `dropped` and answers the
-    /// bytes that this freed.
-    pub fn sweep(&mut self, steps: usize, mut dropped: impl FnMut(Slot)) -> usize {
-        let before = self.bytes;
+    /// last passed and that no parked command asked for. Hands them to `dropped`.
+    pub fn sweep(&mut self, steps: usize, mut dropped: impl FnMut(Slot)) {
         for _ in 0..steps.min(self.slots.places()) {
             self.hand = (self.hand + 1) % self.slots.places();
             let place = self.hand as u32;
@@ -130,15 +135,17 @@ impl Cache {
                 break; // That was the work of a whole step.
             } else if let Some(slot) = self.slots.remove(place) {
                 self.bytes -= slot.bytes;
+                self.evicted += slot.bytes as u64;
                 dropped(slot);
             }
         }
-        before - self.bytes
     }
 
     /// Drops elements of a large collection, but not the collection.
     fn trim(&mut self, place: u32) {
-        self.change(place, |slot| slot.value.as_mut().map(|value| value.trim(TRIM_STEPS)));
+        let trimmed =
+            self.change(place, |slot| slot.value.as_mut().map(|value| value.trim(TRIM_STEPS)));
+        self.evicted += trimmed.unwrap_or(0) as u64;
     }
 }
 

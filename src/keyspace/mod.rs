@@ -448,19 +448,19 @@ impl Keyspace {
     /// Drops what was not used for the longest time until the cache is within its budget, and
     /// answers caches of flushed databases for a helper to free.
     pub fn evict(&mut self) -> Vec<Box<dyn Send>> {
-        let mut bytes = self.cache_bytes();
         let mut idle = 0;
-        while bytes > self.budget && idle < 4 * usize::from(DATABASES) {
+        while self.cache_bytes() > self.budget && idle < 4 * usize::from(DATABASES) {
             self.hand = (self.hand + 1) % self.caches.len();
             let (db, counts) = (self.hand as Db, &mut self.counts);
-            let freed = self.caches[self.hand].sweep(SWEEP_STEPS, |slot| {
+            let cache = &mut self.caches[self.hand];
+            cache.sweep(SWEEP_STEPS, |slot| {
                 if let Some(value) = slot.value {
                     counts.keep(db, slot.key, &value);
                 }
             });
-            self.figures.evicted_bytes += freed as u64;
-            bytes -= freed;
-            let pointless = freed == 0 && self.caches[self.hand].len() <= SWEEP_STEPS;
+            let evicted = cache.take_evicted();
+            self.figures.evicted_bytes += evicted;
+            let pointless = evicted == 0 && cache.len() <= SWEEP_STEPS;
             idle = if pointless { idle + 1 } else { 0 };
         }
         std::mem::take(&mut self.retired)

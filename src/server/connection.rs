@@ -10,6 +10,10 @@ const READ_BYTES: usize = 16 << 10;
 /// A client is read from so often in one turn, at most.
 const READS_MAX: usize = 16;
 
+/// A client is sent about so much in one turn: one that reads as fast as it is
+/// written to would keep the loop for all of a long reply.
+const WRITTEN_MAX: usize = 256 << 10;
+
 /// Whether a connection goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -67,15 +71,23 @@ impl Connection {
         State::Open
     }
 
-    /// Sends what may leave, as far as the socket takes it.
+    /// Sends what may leave, as far as the socket takes it and for one turn.
     pub fn write(&mut self, engine: &mut Engine) -> State {
+        let mut written = 0;
         while self.writable {
             let output = engine.output(self.id);
             if output.is_empty() {
                 break;
             }
-            match io::Write::write(&mut self.stream, output) {
-                Ok(bytes) => engine.sent(self.id, bytes),
+            if written >= WRITTEN_MAX {
+                engine.call_again(self.id);
+                break;
+            }
+            match io::Write::write(&mut self.stream, &output[..output.len().min(WRITTEN_MAX)]) {
+                Ok(bytes) => {
+                    engine.sent(self.id, bytes);
+                    written += bytes;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return State::Closed,

@@ -10,6 +10,7 @@ mod signals;
 mod threads;
 
 use crate::base::clock::{Clock, RealClock};
+use crate::base::sys;
 use crate::command::server::Shutdown;
 use crate::config::Config;
 use crate::disk::real::{LockGuard, RealDisk, lock};
@@ -23,8 +24,8 @@ use mio::{Events, Interest, Poll, Token};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-use threads::Threads;
+use std::time::{Duration, Instant};
+use threads::{COLLECT_EVERY, Threads};
 
 /// Wakes the loop for reports and signals.
 const WAKER: Token = Token(0);
@@ -75,6 +76,8 @@ struct Server {
     /// Nobody is accepted before: there were no descriptors.
     accept_after_us: u64,
     stop_by_ms: Option<u64>,
+    /// When this thread last gave back memory.
+    collected: Instant,
     _lock: LockGuard,
     _temporary: Option<tempfile::TempDir>,
 }
@@ -127,6 +130,7 @@ fn start(mut config: Config) -> Result<Server, String> {
         accepting: false,
         accept_after_us: 0,
         stop_by_ms: None,
+        collected: Instant::now(),
         _lock: lock,
         _temporary: temporary,
     })
@@ -261,6 +265,10 @@ impl Server {
             self.engine.take_report(lane, report);
         }
         self.engine.run_granted();
+        if self.collected.elapsed() >= COLLECT_EVERY {
+            sys::collect_memory();
+            self.collected = Instant::now();
+        }
         self.engine.commit(quiet);
         self.hand_out_jobs();
         self.send_replies();

@@ -5,8 +5,12 @@ use crate::lanes::{Job, LANES, Lane, Report, Worker};
 use mio::Waker;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// A thread that works gives back what memory it has free so often, and once more when it rests.
+pub const COLLECT_EVERY: Duration = Duration::from_secs(1);
 
 /// The helper threads.
 pub struct Threads {
@@ -69,8 +73,24 @@ fn work(
     {
         log::debug!("the {lane:?} thread runs at normal priority: {error}");
     }
-    while let Ok(job) = jobs.recv() {
-        let report = worker.run(job);
+    let mut collected = Instant::now();
+    let mut worked = false;
+    loop {
+        let job = if worked {
+            jobs.recv_timeout(COLLECT_EVERY)
+        } else {
+            jobs.recv().map_err(RecvTimeoutError::from)
+        };
+        worked = job.is_ok();
+        if !worked || collected.elapsed() >= COLLECT_EVERY {
+            sys::collect_memory();
+            collected = Instant::now();
+        }
+        let report = match job {
+            Ok(job) => worker.run(job),
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         if reports.send((lane, report)).is_err() {
             return; // The server has stopped.
         }
