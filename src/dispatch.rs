@@ -51,12 +51,13 @@ pub enum Ran {
     Parked(Need),
 }
 
-/// Runs one command and writes its reply to `output`.
+/// Runs one command and writes its reply to `output`. It takes the grant, and leaves it where it
+/// lacks keys still and has not used it.
 pub fn execute(
     ground: &mut Ground<'_>,
     caller: Caller,
     args: Args<'_>,
-    grant: Option<Grant>,
+    grant: &mut Option<Grant>,
     output: &mut Vec<u8>,
 ) -> Ran {
     let mut reply = Reply::new(output, caller.protocol);
@@ -113,7 +114,7 @@ fn run(
     caller: Caller,
     command: &'static Command,
     args: Args<'_>,
-    grant: Option<Grant>,
+    grant: &mut Option<Grant>,
     reply: Reply<'_>,
 ) -> Result<(), Stop> {
     // A write runs only within the bound, so that an expired key in its way can be removed.
@@ -127,9 +128,13 @@ fn run(
         id: caller.id,
         db: caller.db,
         server: ground.server,
-        grant,
+        grant: grant.take(),
     };
-    (command.run)(&mut cx).map(drop)
+    let result = (command.run)(&mut cx);
+    if matches!(result, Err(Stop::Park(Need::Loads))) && !matches!(cx.grant, Some(Grant::Done)) {
+        *grant = cx.grant; // It finds it again when it has what it lacks.
+    }
+    result.map(drop)
 }
 
 /// Makes one batch of what the command recorded. Answers the newest batch that it speaks of.

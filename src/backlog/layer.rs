@@ -330,6 +330,10 @@ impl Entry {
         Some(part)
     }
 
+    pub(super) fn elements_len(&self) -> usize {
+        self.elements.as_ref().map_or(0, |elements| elements.table.len())
+    }
+
     pub(super) fn elements(&self) -> impl Iterator<Item = &Unwritten> {
         self.elements.iter().flat_map(|elements| elements.table.iter())
     }

@@ -96,6 +96,16 @@ impl View<'_> {
         said.unwrap_or(Said::Tree)
     }
 
+    /// Of how many elements the layers speak, at most. O(layers).
+    pub fn elements_len(&self) -> usize {
+        let mut len = 0;
+        self.each(|entry, _| {
+            len += entry.map_or(0, Entry::elements_len);
+            None::<()>
+        });
+        len
+    }
+
     /// Visits all elements that the layers speak of, the newest word first: the first one counts.
     pub fn elements(&self, mut visit: impl FnMut(&Element, Option<&Content>)) {
         self.each(|entry, _| {

@@ -82,6 +82,12 @@ impl Hash for Score {
     }
 }
 
+impl From<Score> for f64 {
+    fn from(score: Score) -> f64 {
+        score.0
+    }
+}
+
 impl Ord for Score {
     #[inline]
     fn cmp(&self, other: &Score) -> Ordering {

@@ -13,7 +13,7 @@ use crate::journal;
 use crate::layout::names::{self, Entry};
 use crate::layout::op::{DATABASES, Db};
 use crate::layout::paths::{self, Part};
-use crate::layout::reader::{TreeReader, What};
+use crate::layout::reader::{Loaded, TreeReader, What};
 use std::ffi::OsStr;
 use std::fmt::Write;
 use std::io;
@@ -192,6 +192,9 @@ impl Walk<'_> {
         let dir = self.reader.dir(db, key, Wait::Yes);
         let mut kind = None;
         match (found, dir) {
+            (Ok(Some(Loaded { torn: Some(torn), .. })), Ok(dir)) if dir == path => {
+                self.judge(db, &path, path.clone(), Kind::Damage, torn);
+            }
             (Ok(Some(loaded)), Ok(dir)) if dir == path => {
                 counts.keys += 1;
                 counts.deadlines += u64::from(loaded.expires.is_some());

@@ -12,7 +12,7 @@ pub mod table;
 use crate::base::hash::hash64;
 pub use crate::keyspace::Want;
 use crate::keyspace::reply_too_long;
-pub use crate::keyspace::{Error, Grant, Keyspace, Need, SlotId, Stop, Use};
+pub use crate::keyspace::{Error, Grant, Keyspace, Need, Ranging, SlotId, Stop, Use};
 pub use crate::layout::op::{Content, Db, Key};
 pub use crate::resp::Args;
 pub use crate::resp::Reply;

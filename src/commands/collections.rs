@@ -1,7 +1,7 @@
 //! What hashes, sets and sorted sets have in common: counting, listing, scanning and picking
 //! elements, whether they are in memory or not.
 //!
-//! A collection of up to [`SMALL_MAX`](crate::keyspace::load::SMALL_MAX) elements is brought into
+//! A collection of up to [`small_max`](crate::keyspace::Keyspace::small_max) elements is brought into
 //! memory by whoever wants all of it. A larger one that is not there is listed by a helper, which
 //! makes the reply; picks are made near a random place of its directory.
 
@@ -12,7 +12,6 @@ use crate::base::hash::hash64;
 use crate::base::rng::Rng;
 use crate::command::{Cx, Done, Grant, Need, Reply, Result, SlotId, Stop, Use, Want, fail};
 use crate::keyspace::Listed;
-use crate::keyspace::load::SMALL_MAX;
 use crate::layout::cursor::position_from_cursor;
 use crate::layout::op::Type;
 use crate::value::{Count, Value, element};
@@ -56,14 +55,14 @@ pub(super) fn reply_all(
     begin: impl Fn(&mut Reply<'_>, usize),
 ) -> Result {
     let key = cx.args.get(1);
+    let want = if cx.grant.is_none() { cx.keys.small() } else { Want::Meta };
+    let slot = cx.look(key, want)?;
+    cx.keys.collection(slot, kind)?;
     if let Some(Grant::Names { bulks, count }) = take_grant(cx)? {
-        let slot = cx.look(key, Want::Meta)?;
-        cx.keys.collection(slot, kind)?;
         begin(&mut cx.reply, count);
         cx.reply.raw(&bulks);
         return Ok(Done);
     }
-    let slot = cx.look(key, Want::Small)?;
     let Some(value) = cx.keys.collection(slot, kind)? else {
         begin(&mut cx.reply, 0);
         return Ok(Done);
@@ -118,9 +117,9 @@ pub(super) fn reply_step(
 ) -> Result {
     let (key, db) = (cx.args.get(1), cx.db);
     let cursor = scan::parse_cursor(cx.args.get(2))?;
-    let granted = take_grant(cx)?;
-    let want = if cursor == 0 && granted.is_none() { Want::Small } else { Want::Meta };
+    let want = if cursor == 0 && cx.grant.is_none() { cx.keys.small() } else { Want::Meta };
     let slot = cx.look(key, want)?;
+    let granted = take_grant(cx)?;
     let Some(value) = cx.keys.collection(slot, kind)? else {
         scan::begin_step(&mut cx.reply, None);
         cx.reply.array(0);
@@ -230,29 +229,29 @@ pub(super) fn pick(
     picks: Picks,
     by: Use,
 ) -> Result<(SlotId, Vec<Bytes>)> {
-    let granted = take_grant(cx)?;
     let (Picks::Distinct(count) | Picks::Any(count)) = picks;
-    let want = match granted {
+    let want = match cx.grant {
         Some(Grant::Sample(_) | Grant::Names { .. }) => Want::Meta,
         // Who wants so many gets all into memory: they are there already, about.
-        _ if count > SMALL_MAX => Want::Whole,
-        _ => Want::Small,
+        _ if count > cx.keys.small_max() => Want::Whole,
+        _ => cx.keys.small(),
     };
     let slot = cx.keys.open_as(cx.db, key, want, by)?;
+    let granted = take_grant(cx)?;
     let Some(value) = cx.keys.collection(slot, kind)? else { return Ok((slot, Vec::new())) };
     if value.is_complete() {
         return Ok((slot, pick_known(value, picks, &mut cx.server.rng)));
     }
-    let (names, total, sampled) = match granted {
+    let (names, total, sampled) = match &granted {
         Some(Grant::Sample(names)) => {
-            let names = confirmed(cx, key, kind, names);
+            let names = confirmed(cx, key, kind, names.clone());
             if names.len() < PLACE_MIN {
                 return Err(Stop::Park(all_names(cx, key, kind)));
             }
             (names, usize::try_from(value.count().at_least()).unwrap_or(usize::MAX), true)
         }
         Some(Grant::Names { bulks, count }) => {
-            (Bulks(&bulks).map(Bytes::from).collect(), count, false)
+            (Bulks(bulks).map(Bytes::from).collect(), *count, false)
         }
         _ if count <= PICKS_OF_PLACE_MAX => {
             cx.keys.wait_for_moves(cx.db, key)?;
@@ -262,6 +261,7 @@ pub(super) fn pick(
         _ => return Err(Stop::Park(all_names(cx, key, kind))),
     };
     let total = total.max(names.len());
+    cx.grant = granted; // It is there again should something have to be read.
     match pick_listed(cx, key, kind, picks, names, total)? {
         Some(picked) => Ok(picked),
         None if sampled => Err(Stop::Park(all_names(cx, key, kind))),

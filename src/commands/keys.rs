@@ -246,7 +246,7 @@ fn object(cx: &mut Cx<'_, '_>, want: Want<'_>) -> Result<Option<SlotId>> {
 }
 
 fn object_encoding(cx: &mut Cx<'_, '_>) -> Result {
-    if let Some(slot) = object(cx, Want::Small)? {
+    if let Some(slot) = object(cx, cx.keys.small())? {
         cx.reply.bulk(cx.keys.encoding(slot).as_bytes());
     }
     Ok(Done)

@@ -11,7 +11,6 @@ use crate::base::bytes::Bytes;
 use crate::command::table::{COUNTED, DENYOOM, FAST, KEY1, KEYS, KEYS2, MOVABLE, READ, WRITE, row};
 use crate::command::{Args, Command, Cx, Done, Keyspace, Result, SYNTAX, SlotId, Use, Want, fail};
 use crate::keyspace::Listed;
-use crate::keyspace::load::SMALL_MAX;
 use crate::layout::op::Type;
 use crate::value::{SetValue, Value};
 use hashbrown::HashSet;
@@ -253,7 +252,7 @@ impl Operands {
     /// Opens sets with what is needed of them: all members, or of a large one that is not in memory
     /// only those that are looked for in it.
     fn open(cx: &mut Cx<'_, '_>, keys: Args<'_>, algebra: Algebra, by: Use) -> Result<Operands> {
-        let want = if algebra == Algebra::Union { Want::Whole } else { Want::Small };
+        let want = if algebra == Algebra::Union { Want::Whole } else { cx.keys.small() };
         let slots = cx.keys.open_all(cx.db, keys.iter(), want, by)?;
         let mut operands = Operands { slots, first: 0 };
         let sets = operands.sets(cx.keys)?;
@@ -274,7 +273,7 @@ impl Operands {
     fn open_members(&self, cx: &mut Cx<'_, '_>, keys: Args<'_>) -> Result<()> {
         cx.keys.open_as(cx.db, keys.get(self.first), Want::Whole, Use::Look)?;
         let Some(first) = cx.keys.set(self.slots[self.first])? else { return Ok(()) };
-        if first.elements().known_len() > SMALL_MAX {
+        if first.elements().known_len() > cx.keys.small_max() {
             cx.keys.open_all(cx.db, keys.iter(), Want::Whole, Use::Look)?;
             return Ok(());
         }

@@ -4,7 +4,7 @@
 //! A [`Request`] is what a command asks for, an [`Input`] one of the sets it works on. Inputs are
 //! combined from the smallest to the largest, as Redis does it: sums of doubles depend on that.
 
-use super::ordered::{Shape, reply_bytes, reply_members};
+use super::ordered::{reply_bytes, reply_members};
 use super::zset_ranges::store;
 use super::{integer, is, quoting};
 use crate::base::bytes::Bytes;
@@ -15,6 +15,7 @@ use crate::command::{
     Args, Command, Cx, Done, Keyspace, Result, SYNTAX, SlotId, Use, WRONG_TYPE, Want, fail,
 };
 use crate::layout::op::Type;
+use crate::resp::Shape;
 use crate::value::Value;
 use hashbrown::HashMap;
 use std::cmp::Ordering;
@@ -99,10 +100,10 @@ fn reply_combined(cx: &mut Cx<'_, '_>, operation: Operation) -> Result {
         // -0 and 0 are the same place; there is no NaN.
         a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal).then_with(|| a.1.cmp(&b.1))
     });
-    cx.admit_reply(reply_bytes(members.iter().map(|(_, member)| member)))?;
+    let pairs = || members.iter().map(|(score, member)| (*score, member));
+    cx.admit_reply(reply_bytes(pairs()))?;
     let shape = Shape::new(request.options.with_scores, cx.reply.protocol());
-    let pairs = members.iter().map(|(score, member)| (*score, member));
-    reply_members(&mut cx.reply, shape, members.len(), pairs);
+    reply_members(&mut cx.reply, shape, members.len(), pairs());
     Ok(Done)
 }
 

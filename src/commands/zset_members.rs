@@ -2,12 +2,13 @@
 
 use super::collections::{Picks, admit_picks, parse_picks, pick, reply_count, reply_step};
 use super::is;
-use super::ordered::{Shape, reply_members};
+use super::ordered::reply_members;
 use crate::base::number::{format_f64, format_f64_digits17};
 use crate::base::score::Score;
 use crate::command::table::{FAST, KEY1, READ, row};
 use crate::command::{Command, Cx, Done, Result, SYNTAX, Use, fail};
 use crate::layout::op::Type;
+use crate::resp::Shape;
 use crate::value::ZsetValue;
 
 /// The rows.
@@ -67,13 +68,13 @@ fn zrandmember(cx: &mut Cx<'_, '_>) -> Result {
     match zset.and_then(ZsetValue::order) {
         // All of them are not shuffled by Redis.
         Some(order) if order.len() == len && matches!(picks, Picks::Distinct(_)) => {
-            let members = order.iter().rev().map(|(score, member)| (score.get(), member));
+            let members = order.iter().rev();
             reply_members(reply, shape, len, members);
         }
         _ => {
             let scored = picked.iter().map(|member| {
                 let score = zset.and_then(|zset| zset.score(member)).unwrap_or_default();
-                (score.get(), member)
+                (score, member)
             });
             reply_members(reply, shape, len, scored);
         }

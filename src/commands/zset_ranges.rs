@@ -1,17 +1,21 @@
 //! The commands that take a range of a sorted set: by rank, by score, or by the bytes of members.
 //!
-//! A [`Query`] is what a command asks for; [`Bounds`] tell which ranks of an order are meant. All
-//! ranges are ranges of ranks, found by binary search.
+//! A [`Query`] is what a command asks for; what a range means is in [`crate::value::member_range`],
+//! and where the members come from in [`super::ordered`].
 
-use super::ordered::{Ordered, Shape, reply_bytes, reply_members};
+use super::ordered::{
+    Ordered, answered, ask, members_of, order, pick, ranked, reply_bytes, reply_members,
+};
 use super::{integer, is};
 use crate::base::bytes::Bytes;
 use crate::base::score::Score;
 use crate::command::table::{DENYOOM, FAST, Flags, KEY1, KEYS2, READ, WRITE, row};
-use crate::command::{Args, Command, Cx, Done, Keyspace, Result, SYNTAX, SlotId, Want, fail};
+use crate::command::{
+    Args, Command, Cx, Done, Keyspace, Ranging, Result, SYNTAX, SlotId, Use, Want, fail,
+};
+use crate::resp::Shape;
 use crate::value::order::Pair;
-use crate::value::{Count, Order, Value, ZsetValue};
-use std::ops::Range;
+use crate::value::{Bound, Bounds, Count, MemberRange, Value, ZsetValue};
 
 /// Redis' answer to a bound that is no score.
 const NO_SCORE: &str = "ERR min or max is not a float";
@@ -20,10 +24,6 @@ const NO_NAME: &str = "ERR min or max not valid string range item";
 const LIMIT_BY_RANK: &str =
     "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX";
 const SCORES_BY_NAME: &str = "ERR syntax error, WITHSCORES not supported in combination with BYLEX";
-
-/// Where scores differ, ranges of members mean nothing, but Redis has an answer for sorted sets of
-/// up to so many members: that of a walk.
-const WALKED_MAX: usize = 128;
 
 const GROUP: &str = "sorted-set";
 const READ_FAST: Flags = READ.and(FAST);
@@ -109,18 +109,32 @@ fn zrevrangebylex(cx: &mut Cx<'_, '_>) -> Result {
 
 fn reply_range(cx: &mut Cx<'_, '_>, form: Form) -> Result {
     let args = cx.args;
-    let query = Query::parse(args.skip(2), form)?;
-    let Some(zset) = Ordered::open(cx, args.get(1))? else {
-        cx.reply.array(0);
+    let key = args.get(1);
+    let Query { range, with_scores } = Query::parse(args.skip(2), form)?;
+    let shape = Shape::new(with_scores, cx.reply.protocol());
+    if let Some((bulks, count)) = answered(cx, key)? {
+        cx.reply.members(shape, count);
+        cx.reply.raw(&bulks);
         return Ok(Done);
+    }
+    let picked = match Ordered::open(cx, key, Use::Read)? {
+        None => Some(Vec::new()),
+        Some(Ordered::Whole(slot)) => {
+            let order = order(cx.keys, slot);
+            let ranks = range.ranks(order);
+            cx.admit_reply(reply_bytes(range.walk(order, ranks.clone())))?;
+            reply_members(&mut cx.reply, shape, ranks.len(), range.walk(order, ranks));
+            return Ok(Done);
+        }
+        Some(Ordered::Ranked(slot)) => pick(cx, key, slot, &range)?,
+        Some(Ordered::Cold) => None,
     };
-    let order = zset.order(cx.keys);
-    let ranks = query.ranks(order);
-    let members = || query.walk(order, ranks.clone());
-    cx.admit_reply(reply_bytes(members().map(|(_, member)| member)))?;
-    let shape = Shape::new(query.with_scores, cx.reply.protocol());
-    let pairs = members().map(|(score, member)| (score.get(), member));
-    reply_members(&mut cx.reply, shape, ranks.len(), pairs);
+    let Some(pairs) = picked else {
+        return ask(cx, key, Ranging::Show(range, shape, cx.reply.protocol()));
+    };
+    let members = || pairs.iter().map(|(score, member)| (*score, member));
+    cx.admit_reply(reply_bytes(members()))?;
+    reply_members(&mut cx.reply, shape, pairs.len(), members());
     Ok(Done)
 }
 
@@ -128,16 +142,11 @@ fn reply_range(cx: &mut Cx<'_, '_>, form: Form) -> Result {
 fn zrangestore(cx: &mut Cx<'_, '_>) -> Result {
     let args = cx.args;
     let form = Form { by: None, reverse: None, stores: true };
-    let query = Query::parse(args.skip(3), form)?;
-    let source = cx.look(args.get(2), Want::Whole);
+    let range = Query::parse(args.skip(3), form)?.range;
+    let source = members_of(cx, args.get(2), &range, Use::Read);
     let target = cx.open(args.get(1), Want::Meta);
     let (source, target) = (source?, target?); // Both are read before the command runs again.
-    let mut pairs = Vec::new();
-    if let Some(order) = cx.keys.zset(source)?.and_then(ZsetValue::order) {
-        let members = query.walk(order, query.ranks(order));
-        pairs.extend(members.map(|(score, member)| (score, member.clone())));
-    }
-    let count = store(cx.keys, target, pairs);
+    let count = store(cx.keys, target, source.map_or_else(Vec::new, |(_, pairs)| pairs));
     cx.reply.count(count);
     Ok(Done)
 }
@@ -166,10 +175,21 @@ fn zlexcount(cx: &mut Cx<'_, '_>) -> Result {
 
 fn count(cx: &mut Cx<'_, '_>, by: By) -> Result {
     let args = cx.args;
-    let bounds = Bounds::parse(by, args.get(2), args.get(3))?;
-    let zset = Ordered::open(cx, args.get(1))?;
-    let ranks = zset.map(|zset| bounds.ranks(zset.order(cx.keys), false));
-    cx.reply.count(ranks.map_or(0, |ranks| ranks.len()));
+    let key = args.get(1);
+    let range = MemberRange::within(bounds(by, args.get(2), args.get(3))?);
+    let count = match answered(cx, key)? {
+        Some((_, count)) => Some(count),
+        None => match Ordered::open(cx, key, Use::Read)? {
+            None => Some(0),
+            Some(Ordered::Whole(slot)) => Some(range.ranks(order(cx.keys, slot)).len()),
+            Some(Ordered::Ranked(slot)) => {
+                range.ranks_of_scores(ranked(cx.keys, slot).histogram()).map(|ranks| ranks.len())
+            }
+            Some(Ordered::Cold) => None,
+        },
+    };
+    let Some(count) = count else { return ask(cx, key, Ranging::Count(range)) };
+    cx.reply.count(count);
     Ok(Done)
 }
 
@@ -190,11 +210,9 @@ fn zremrangebylex(cx: &mut Cx<'_, '_>) -> Result {
 
 fn remove_range(cx: &mut Cx<'_, '_>, by: By) -> Result {
     let args = cx.args;
-    let bounds = Bounds::parse(by, args.get(2), args.get(3))?;
-    let slot = cx.open(args.get(1), Want::Whole)?;
-    let order = cx.keys.zset(slot)?.and_then(ZsetValue::order);
-    let ranks = order.map_or(0..0, |order| bounds.ranks(order, false));
-    let removed = cx.keys.zset_remove_ranks(slot, ranks);
+    let range = MemberRange::within(bounds(by, args.get(2), args.get(3))?);
+    let members = members_of(cx, args.get(1), &range, Use::Change)?;
+    let removed = members.map_or(0, |(slot, pairs)| cx.keys.zset_remove_all(slot, &pairs));
     cx.reply.count(removed);
     Ok(Done)
 }
@@ -215,18 +233,14 @@ struct Form {
 }
 
 /// Which members a command asks for, and how.
-struct Query<'a> {
-    bounds: Bounds<'a>,
-    reverse: bool,
-    offset: i64,
-    /// How many at most; all where negative.
-    limit: i64,
+struct Query {
+    range: MemberRange,
     with_scores: bool,
 }
 
-impl<'a> Query<'a> {
+impl Query {
     /// Reads two bounds and the options behind them.
-    fn parse(args: Args<'a>, mut form: Form) -> Result<Query<'a>> {
+    fn parse(args: Args<'_>, mut form: Form) -> Result<Query> {
         let (mut offset, mut limit, mut with_scores) = (0, -1, false);
         let mut options = args.skip(2).iter();
         while let Some(option) = options.next() {
@@ -253,145 +267,19 @@ impl<'a> Query<'a> {
         if reverse && by != By::Rank {
             (min, max) = (max, min);
         }
-        let bounds = Bounds::parse(by, min, max)?;
-        Ok(Query { bounds, reverse, offset, limit, with_scores })
-    }
-
-    /// The ranks of the members asked for.
-    fn ranks(&self, order: &Order) -> Range<usize> {
-        let Range { start, end } = self.bounds.ranks(order, self.reverse);
-        let len = end - start;
-        let offset = usize::try_from(self.offset).map_or(len, |offset| offset.min(len));
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let count = limit.min(len - offset);
-        if self.reverse {
-            end - offset - count..end - offset
-        } else {
-            start + offset..start + offset + count
-        }
-    }
-
-    /// The members of these ranks in the direction asked for.
-    fn walk<'o>(
-        &self,
-        order: &'o Order,
-        ranks: Range<usize>,
-    ) -> Box<dyn Iterator<Item = (Score, &'o Bytes)> + 'o> {
-        match ranks.end.checked_sub(1) {
-            Some(last) if self.reverse => Box::new(order.iter_back_from(last).take(ranks.len())),
-            _ => Box::new(order.iter_from(ranks.start).take(ranks.len())),
-        }
+        let bounds = bounds(by, min, max)?;
+        Ok(Query { range: MemberRange { bounds, reverse, offset, limit }, with_scores })
     }
 }
 
-/// The two ends of a range.
-#[derive(Clone, Debug, PartialEq)]
-enum Bounds<'a> {
-    /// First and last rank, from the direction that the command goes in; negative ones count from
-    /// the other end.
-    Ranks(i64, i64),
-    Scores(Bound<Score>, Bound<Score>),
-    Names(Bound<&'a [u8]>, Bound<&'a [u8]>),
-}
-
-/// One end of a range.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Bound<T> {
-    Lowest,
-    Included(T),
-    Excluded(T),
-    Highest,
-}
-
-impl<T: PartialOrd> Bound<T> {
-    /// Whether a value is not below this lower end.
-    fn starts(&self, value: T) -> bool {
-        match self {
-            Bound::Lowest => true,
-            Bound::Included(min) => value >= *min,
-            Bound::Excluded(min) => value > *min,
-            Bound::Highest => false,
-        }
-    }
-
-    /// Whether a value is not above this upper end.
-    fn ends(&self, value: T) -> bool {
-        match self {
-            Bound::Lowest => false,
-            Bound::Included(max) => value <= *max,
-            Bound::Excluded(max) => value < *max,
-            Bound::Highest => true,
-        }
-    }
-}
-
-impl<'a> Bounds<'a> {
-    fn parse(by: By, min: &'a [u8], max: &'a [u8]) -> Result<Bounds<'a>> {
-        let bounds = match by {
-            By::Rank => return Ok(Bounds::Ranks(integer(min)?, integer(max)?)),
-            By::Score => score_bound(min).zip(score_bound(max)).map(|(a, b)| Bounds::Scores(a, b)),
-            By::Name => name_bound(min).zip(name_bound(max)).map(|(a, b)| Bounds::Names(a, b)),
-        };
-        bounds.map_or_else(|| fail(if by == By::Score { NO_SCORE } else { NO_NAME }), Ok)
-    }
-
-    /// The ranks of an order that are within. `reverse` is the direction that the command goes in.
-    fn ranks(&self, order: &Order, reverse: bool) -> Range<usize> {
-        match self {
-            Bounds::Ranks(first, last) => {
-                let Range { start, end } = within(*first, *last, order.len());
-                if reverse { order.len() - end..order.len() - start } else { start..end }
-            }
-            Bounds::Scores(min, max) => {
-                let start = order.partition_point(|score, _| !min.starts(score));
-                start..order.partition_point(|score, _| max.ends(score)).max(start)
-            }
-            Bounds::Names(min, max) if is_walked(order) => walk_names(order, min, max, reverse),
-            Bounds::Names(min, max) => {
-                let start = order.partition_point(|_, member| !min.starts(member.as_slice()));
-                start..order.partition_point(|_, member| max.ends(member.as_slice())).max(start)
-            }
-        }
-    }
-}
-
-/// Whether members are in no order of their own, but so few that Redis has an answer for them.
-fn is_walked(order: &Order) -> bool {
-    let ends = order.at(0).zip(order.at(order.len().saturating_sub(1)));
-    order.len() <= WALKED_MAX && ends.is_some_and(|((lowest, _), (highest, _))| lowest != highest)
-}
-
-/// What Redis finds between two members where scores differ: from the first member, in the
-/// direction of the command, that has passed one end, to the last in a row that has not passed the
-/// other.
-fn walk_names(
-    order: &Order,
-    min: &Bound<&[u8]>,
-    max: &Bound<&[u8]>,
-    reverse: bool,
-) -> Range<usize> {
-    let members: Vec<&[u8]> = order.iter().map(|(_, member)| member.as_slice()).collect();
-    let (starts, ends) = (|at: &&[u8]| min.starts(*at), |at: &&[u8]| max.ends(*at));
-    if !members.first().is_some_and(ends) || !members.last().is_some_and(starts) {
-        return 0..0;
-    }
-    if reverse {
-        let end = members.iter().rposition(ends).map_or(0, |last| last + 1);
-        let count = members[..end].iter().rev().take_while(|at| starts(at)).count();
-        end - count..end
-    } else {
-        let start = members.iter().position(starts).unwrap_or(members.len());
-        let count = members[start..].iter().take_while(|at| ends(at)).count();
-        start..start + count
-    }
-}
-
-/// What Redis takes for ranks of `len` members: negative ones count from the end.
-fn within(first: i64, last: i64, len: usize) -> Range<usize> {
-    let len = i64::try_from(len).unwrap_or(i64::MAX);
-    let from_start = |rank: i64| if rank < 0 { rank + len } else { rank };
-    let (first, last) = (from_start(first).max(0), from_start(last).min(len - 1));
-    if first > last { 0..0 } else { first as usize..last as usize + 1 }
+/// Reads the two ends of a range.
+fn bounds(by: By, min: &[u8], max: &[u8]) -> Result<Bounds> {
+    let bounds = match by {
+        By::Rank => return Ok(Bounds::Ranks(integer(min)?, integer(max)?)),
+        By::Score => score_bound(min).zip(score_bound(max)).map(|(a, b)| Bounds::Scores(a, b)),
+        By::Name => name_bound(min).zip(name_bound(max)).map(|(a, b)| Bounds::Names(a, b)),
+    };
+    bounds.map_or_else(|| fail(if by == By::Score { NO_SCORE } else { NO_NAME }), Ok)
 }
 
 /// An end of a range of scores: a score, with `(` before it where it is not included.
@@ -416,12 +304,12 @@ fn loose_score(text: &[u8]) -> Option<Score> {
 }
 
 /// An end of a range of members: `-`, `+`, or a member with `[` or `(` before it.
-fn name_bound(text: &[u8]) -> Option<Bound<&[u8]>> {
+fn name_bound(text: &[u8]) -> Option<Bound<Bytes>> {
     match text {
         [b'-'] | [b'-', 0, ..] => Some(Bound::Lowest),
         [b'+'] | [b'+', 0, ..] => Some(Bound::Highest),
-        [b'[', member @ ..] => Some(Bound::Included(member)),
-        [b'(', member @ ..] => Some(Bound::Excluded(member)),
+        [b'[', member @ ..] => Some(Bound::Included(member.into())),
+        [b'(', member @ ..] => Some(Bound::Excluded(member.into())),
         _ => None,
     }
 }
@@ -429,6 +317,7 @@ fn name_bound(text: &[u8]) -> Option<Bound<&[u8]>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::Order;
 
     fn order(pairs: &[(f64, &str)]) -> Order {
         let pair = |(score, member): &(f64, &str)| {
@@ -438,12 +327,13 @@ mod tests {
     }
 
     fn check(by: By, order: &Order, reverse: bool, min: &[u8], max: &[u8], expect: &str) {
-        let bounds = Bounds::parse(by, min, max).unwrap();
-        let ranks = bounds.ranks(order, reverse);
+        let bounds = bounds(by, min, max).unwrap();
+        let range = MemberRange { reverse, ..MemberRange::within(bounds) };
+        let ranks = range.ranks(order);
         let members = order.iter_from(ranks.start).take(ranks.len());
         let found: Vec<_> = members.map(|(_, member)| String::from_utf8_lossy(member)).collect();
-        let bounds = format!("{} to {}", min.escape_ascii(), max.escape_ascii());
-        assert_eq!(found.concat(), expect, "{by:?} {bounds} {reverse}");
+        let text = format!("{} to {}", min.escape_ascii(), max.escape_ascii());
+        assert_eq!(found.concat(), expect, "{by:?} {text} {reverse}");
     }
 
     #[test]
@@ -501,7 +391,7 @@ mod tests {
 
     #[test]
     fn bounds_are_checked() {
-        let refused = |by, min: &[u8]| Bounds::parse(by, min, min).is_err();
+        let refused = |by, min: &[u8]| bounds(by, min, min).is_err();
         for text in ["x", " ", "((1", "nan", "1 ", "(x"] {
             assert!(refused(By::Score, text.as_bytes()), "{text}");
         }

@@ -4,15 +4,20 @@
 //! handler reads its arguments, opens its keys, and only then changes anything. Nothing here knows
 //! how a sorted set is stored.
 
-use super::ordered::{Ordered, Shape, reply_bytes, reply_members};
+use super::ordered::{
+    Ordered, answered, ask, members_of, order, ranked, reply_bytes, reply_members,
+};
 use super::{is, quoting};
 use crate::base::number::{parse_f64, parse_i64};
 use crate::base::score::Score;
 use crate::command::table::{COUNTED, DENYOOM, FAST, Flags, KEY1, MOVABLE, READ, WRITE, row};
 use crate::command::{
-    Args, Command, Cx, Done, Keyspace, NOT_A_FLOAT, Result, SYNTAX, SlotId, Use, Want, fail,
+    Args, Command, Cx, Done, Keyspace, NOT_A_FLOAT, Ranging, Result, SYNTAX, SlotId, Use, Want,
+    fail,
 };
-use crate::value::{Value, ZsetValue};
+use crate::resp::Shape;
+use crate::value::order::Pair;
+use crate::value::{MemberRange, Value};
 use smallvec::SmallVec;
 
 /// Redis' answer to infinity less infinity.
@@ -242,15 +247,15 @@ fn reply_score(cx: &mut Cx<'_, '_>, score: Option<Score>) {
 /// Replies with how many members have a lower rank, and with WITHSCORE also with the score; with
 /// nothing where there is no such member.
 fn zrank(cx: &mut Cx<'_, '_>) -> Result {
-    rank(cx, |rank, _| rank)
+    rank(cx, false)
 }
 
 /// Replies with how many members have a higher rank, as ZRANK.
 fn zrevrank(cx: &mut Cx<'_, '_>) -> Result {
-    rank(cx, |rank, len| len - 1 - rank)
+    rank(cx, true)
 }
 
-fn rank(cx: &mut Cx<'_, '_>, direction: fn(usize, usize) -> usize) -> Result {
+fn rank(cx: &mut Cx<'_, '_>, reverse: bool) -> Result {
     let args = cx.args;
     let (member, with_score) = (args.get(2), args.len() > 3);
     if args.len() > 4 {
@@ -260,14 +265,14 @@ fn rank(cx: &mut Cx<'_, '_>, direction: fn(usize, usize) -> usize) -> Result {
     if with_score && !is(args.get(3), "withscore") {
         return fail(SYNTAX);
     }
-    match find(cx, args.get(1), member)? {
+    match find(cx, args.get(1), member, reverse)? {
         None if with_score => cx.reply.null_array(),
         None => cx.reply.null(),
-        Some((rank, len, score)) => {
+        Some((rank, score)) => {
             if with_score {
                 cx.reply.array(2);
             }
-            cx.reply.count(direction(rank, len));
+            cx.reply.count(rank);
             if with_score {
                 cx.reply.double(score.get());
             }
@@ -276,21 +281,43 @@ fn rank(cx: &mut Cx<'_, '_>, direction: fn(usize, usize) -> usize) -> Result {
     Ok(Done)
 }
 
-/// The rank of a member, among how many, and its score.
-fn find(cx: &mut Cx<'_, '_>, key: &[u8], member: &[u8]) -> Result<Option<(usize, usize, Score)>> {
-    if cx.grant.is_none() {
-        let slot = cx.look(key, Want::Elements(&[member]))?;
-        let Some(zset) = cx.keys.zset(slot)? else { return Ok(None) };
-        let Some(score) = zset.score(member) else { return Ok(None) };
-        if let Some(order) = zset.order() {
-            return Ok(order.rank(score, member).map(|rank| (rank, order.len(), score)));
-        }
+/// The rank of a member from one end, and its score.
+fn find(
+    cx: &mut Cx<'_, '_>,
+    key: &[u8],
+    member: &[u8],
+    reverse: bool,
+) -> Result<Option<(usize, Score)>> {
+    let answer = answered(cx, key)?;
+    let slot = cx.look(key, Want::Elements(&[member]))?;
+    let Some(score) = cx.keys.zset(slot)?.and_then(|zset| zset.score(member)) else {
+        return Ok(None);
+    };
+    if let Some((_, rank)) = answer {
+        return Ok(Some((rank, score)));
     }
-    let Some(zset) = Ordered::open(cx, key)? else { return Ok(None) };
-    let order = zset.order(cx.keys);
-    let mut members = order.iter().enumerate();
-    let found = members.find(|(_, (_, name))| name.as_slice() == member);
-    Ok(found.map(|(rank, (score, _))| (rank, order.len(), score)))
+    let (rank, len) = match Ordered::open(cx, key, Use::Look)? {
+        None => return Ok(None),
+        Some(Ordered::Whole(slot)) => {
+            let order = order(cx.keys, slot);
+            (order.rank(score, member), order.len())
+        }
+        Some(Ordered::Ranked(slot)) => {
+            let histogram = ranked(cx.keys, slot).histogram();
+            let len = histogram.len();
+            if !ranked(cx.keys, slot).knows(score) && histogram.count(score) > cx.keys.small_max() {
+                (None, len)
+            } else {
+                cx.keys.open_as(cx.db, key, Want::Groups(&[score]), Use::Look)?;
+                (ranked(cx.keys, slot).rank(score, member), len)
+            }
+        }
+        Some(Ordered::Cold) => (None, 0),
+    };
+    let Some(rank) = rank else {
+        return ask(cx, key, Ranging::Rank { score, member: member.into(), reverse });
+    };
+    Ok(Some((if reverse { len - 1 - rank } else { rank }, score)))
 }
 
 /// An end of a sorted set.
@@ -317,34 +344,22 @@ fn pop(cx: &mut Cx<'_, '_>, end: End) -> Result {
         None => (1, Shape::Flat),
         Some(text) => (at_least(0, text, NEGATIVE)?, Shape::new(true, cx.reply.protocol())),
     };
-    let slot = cx.open(args.get(1), Want::Whole)?;
-    pop_members(cx, slot, end, count, shape)
+    let range = MemberRange::end(end == End::Highest, count);
+    let members = members_of(cx, args.get(1), &range, Use::Change)?;
+    match members {
+        None => cx.reply.array(0),
+        Some((slot, pairs)) => pop_members(cx, slot, &pairs, shape)?,
+    }
+    Ok(Done)
 }
 
-/// Replies with up to `count` members of an end, and removes them.
-fn pop_members(cx: &mut Cx<'_, '_>, slot: SlotId, end: End, count: usize, shape: Shape) -> Result {
-    let Some(order) = cx.keys.zset(slot)?.and_then(ZsetValue::order) else {
-        cx.reply.array(0);
-        return Ok(Done);
-    };
-    let len = order.len();
-    let count = count.min(len);
-    let ranks = match end {
-        End::Lowest => 0..count,
-        End::Highest => len - count..len,
-    };
-    let names = order.iter_from(ranks.start).take(count).map(|(_, member)| member);
-    cx.admit_reply(reply_bytes(names))?;
-    let scored = |(score, member): (Score, _)| (score.get(), member);
-    let reply = &mut cx.reply;
-    match end {
-        End::Lowest => reply_members(reply, shape, count, order.iter().take(count).map(scored)),
-        End::Highest => {
-            reply_members(reply, shape, count, order.iter().rev().take(count).map(scored));
-        }
-    }
-    cx.keys.zset_remove_ranks(slot, ranks);
-    Ok(Done)
+/// Replies with these members, and removes them.
+fn pop_members(cx: &mut Cx<'_, '_>, slot: SlotId, pairs: &[Pair], shape: Shape) -> Result<()> {
+    let members = || pairs.iter().map(|(score, member)| (*score, member));
+    cx.admit_reply(reply_bytes(members()))?;
+    reply_members(&mut cx.reply, shape, pairs.len(), members());
+    cx.keys.zset_remove_all(slot, pairs);
+    Ok(())
 }
 
 /// Replies with the first key that is there and the members removed from it, or with nothing.
@@ -373,10 +388,13 @@ fn zmpop(cx: &mut Cx<'_, '_>) -> Result {
         cx.reply.null_array();
         return Ok(Done);
     };
-    let slot = cx.open(key, Want::Whole)?;
-    cx.reply.array(2);
-    cx.reply.bulk(key);
-    pop_members(cx, slot, end, count.unwrap_or(1), Shape::Nested)
+    let range = MemberRange::end(end == End::Highest, count.unwrap_or(1));
+    if let Some((slot, pairs)) = members_of(cx, key, &range, Use::Change)? {
+        cx.reply.array(2);
+        cx.reply.bulk(key);
+        pop_members(cx, slot, &pairs, Shape::Nested)?;
+    }
+    Ok(Done)
 }
 
 /// An argument as a number that is at least `min`; else the error `otherwise`.

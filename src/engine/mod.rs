@@ -120,7 +120,7 @@ impl Engine {
         if let Some(session) = self.sessions.remove(&id)
             && let Some(parked) = session.parked
         {
-            self.unpin(&parked.pinned);
+            self.unpin(parked.pinned, id);
         }
         self.clients.remove(id);
         self.waiting.forget(id);
@@ -249,12 +249,13 @@ impl Engine {
             group: &mut self.group,
         };
         let args = session.parser.args(&session.input[session.at..]);
-        let grant = session.grant.take();
+        let grant = &mut session.grant;
         match dispatch::execute(&mut ground, caller, args, grant, &mut session.output) {
             Ran::Done(shown) => {
                 if shown > self.pipeline.visible && step(Step::ReplyWaits) {
                     session.gate(start, shown);
                 }
+                session.grant = None;
                 session.consume(end);
                 self.server.stats.commands += 1;
                 // Behind SHUTDOWN nothing runs any more.
@@ -303,7 +304,8 @@ impl Engine {
                 waiting.counts.push((db, id));
             }
             Need::Elements { .. }
-            | Need::Order { .. }
+            | Need::Ranks { .. }
+            | Need::Range { .. }
             | Need::ElementCount { .. }
             | Need::ElementStep { .. }
             | Need::ElementSample { .. } => self.ask(id, need),
@@ -355,7 +357,7 @@ impl Engine {
                 self.fail_parked(id, &error);
             }
             self.run(id);
-            self.unpin(&parked.pinned);
+            self.unpin(parked.pinned, id);
         }
     }
 
@@ -374,9 +376,12 @@ impl Engine {
         }
     }
 
-    fn unpin(&mut self, pinned: &[Miss]) {
-        for miss in pinned {
-            self.keys.unpin(miss);
+    /// Lets keys be evicted that were pinned for a command; not if it waits again.
+    fn unpin(&mut self, mut pinned: Vec<Miss>, id: ClientId) {
+        let session = self.sessions.get_mut(&id);
+        match session.and_then(|session| session.parked.as_mut()) {
+            Some(parked) => parked.pinned.append(&mut pinned),
+            None => pinned.iter().for_each(|miss| self.keys.unpin(miss)),
         }
     }
 

@@ -347,14 +347,23 @@ impl Engine {
                 let ask = Ask::Elements(what, overlay, self.server.config.reply_bytes);
                 Question { db, key, kind, ask }
             }
-            Need::Order { db, key } => {
+            Need::Ranks { db, key } => {
                 let kind = Type::Zset;
-                let overlay = self.keys.element_overlay(db, &key, kind);
-                Question { db, key, kind, ask: Ask::Order(overlay, self.keys.kept_max()) }
+                let overlay = self.keys.score_overlay(db, &key);
+                let count = self.keys.known_count(db, &key);
+                self.keys.begin_ask(db, &key);
+                Question { db, key, kind, ask: Ask::Ranks(overlay, count, self.keys.kept_max()) }
+            }
+            Need::Range { db, key, asked } => {
+                let kind = Type::Zset;
+                let overlay = self.keys.score_overlay(db, &key);
+                let count = self.keys.known_count(db, &key);
+                let ask = Ask::Range(overlay, count, asked, self.server.config.reply_bytes);
+                Question { db, key, kind, ask }
             }
             Need::ElementCount { db, key, kind } => {
                 let overlay = self.keys.element_overlay(db, &key, kind);
-                self.keys.begin_count(db, &key);
+                self.keys.begin_ask(db, &key);
                 Question { db, key, kind, ask: Ask::Count(overlay) }
             }
             _ => unreachable!("other needs have no listing"),
@@ -363,6 +372,7 @@ impl Engine {
 
     /// A listing is done: the writer goes on before the next one.
     pub(super) fn end_listing(&mut self) {
+        self.keys.end_ask();
         self.pipeline.listing = false;
         self.pipeline.writer_turn = true;
         self.feed_writer();

@@ -46,7 +46,12 @@ impl Engine {
             }
             Report::Whole(id, db, key, zset) => {
                 self.keys.keep(db, &key, zset);
-                self.grant(id, Grant::Done);
+                self.grant(id, Grant::Ranked);
+                self.end_listing();
+            }
+            Report::Histogram(id, db, key, histogram) => {
+                self.keys.end_histogram(db, &key, histogram);
+                self.grant(id, Grant::Ranked);
                 self.end_listing();
             }
             Report::ElementsCounted(id, db, key, count) => {

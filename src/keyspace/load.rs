@@ -3,7 +3,7 @@
 //! [`load`] reads on any thread; [`Keyspace::absorb`] lays what the backlog says over what was
 //! read. What memory knows already is newer than both, and stays.
 
-use super::{Keyspace, Stop, damaged};
+use super::{Error, Keyspace, Stop, damaged};
 use crate::backlog::{Layer, Said, View, patched};
 use crate::base::bytes::Bytes;
 use crate::base::hash::hash64;
@@ -11,15 +11,20 @@ use crate::base::score::Score;
 use crate::disk::Wait;
 use crate::layout::op::{Content, Db, Element, Key, Type};
 use crate::layout::reader::{Loaded, TreeReader, What};
-use crate::value::{Count, Malformed, StringValue, Value, ZsetValue, element};
+use crate::value::{Count, Malformed, Ranked, StringValue, Value, element};
 use hashbrown::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-/// A collection of up to so many elements is read as a whole by those who want all of it.
-pub const SMALL_MAX: usize = 10_000;
-/// A value that takes more than one of so many parts of the cache is not read as a whole.
-const KEPT_SHARE: usize = 4;
+/// A collection of up to so many elements is read as a whole by those who want all of it,
+const SMALL_MAX: usize = 10_000;
+/// if the cache has room for so many times as much,
+const SMALL_SHARE: usize = 4;
+/// an element taking so many bytes.
+const SMALL_ELEMENT_BYTES: usize = 128;
+/// One of so many always is: on what it is depends how Redis would keep it.
+const SMALL_MIN: usize = 520;
 /// Names that are listed to see whether a collection has others than those that go.
 const OTHERS: usize = 1_000;
 
@@ -34,10 +39,10 @@ pub enum Want<'a> {
     Elements(&'a [&'a [u8]]),
     /// The same, and whether others stay when they go.
     Removal(&'a [&'a [u8]]),
-    /// All elements of a collection of up to [`SMALL_MAX`]; of a larger one only that it is so.
-    Small,
     /// All elements of a collection of fewer than this; of a larger one only that it is so.
     Few(usize),
+    /// The members of a sorted set that have these scores, whose histogram is known.
+    Groups(&'a [Score]),
     /// The value or all elements.
     Whole,
 }
@@ -53,10 +58,10 @@ pub enum Wanted {
     Elements(Vec<Bytes>),
     /// See [`Want::Removal`].
     Removal(Vec<Bytes>),
-    /// See [`Want::Small`].
-    Small,
     /// See [`Want::Few`].
     Few(usize),
+    /// See [`Want::Groups`].
+    Groups(Vec<Score>),
     /// See [`Want::Whole`].
     Whole,
 }
@@ -70,6 +75,8 @@ pub struct Miss {
     pub key: Key,
     /// What of it is needed.
     pub wanted: Wanted,
+    /// Of how many elements the backlog speaks: the tree may have so many that are gone.
+    pub pending: usize,
 }
 
 /// What the tree has of a key.
@@ -79,6 +86,8 @@ pub struct Found {
     pub loaded: Loaded,
     /// The elements that were asked for: content, or none.
     pub elements: Vec<(Bytes, Option<Content>)>,
+    /// The members of a sorted set that have the scores that were asked for.
+    pub groups: Vec<(Score, Vec<Bytes>)>,
     /// Its elements, or a part of them.
     pub listing: Option<Listing>,
 }
@@ -105,8 +114,8 @@ impl Want<'_> {
             Want::Value => Wanted::Value,
             Want::Elements(names) => Wanted::Elements(own(names)),
             Want::Removal(names) => Wanted::Removal(own(names)),
-            Want::Small => Wanted::Small,
             Want::Few(limit) => Wanted::Few(limit),
+            Want::Groups(scores) => Wanted::Groups(scores.to_vec()),
             Want::Whole => Wanted::Whole,
         }
     }
@@ -114,7 +123,7 @@ impl Want<'_> {
     /// Whether a value tells what is wanted of it.
     pub fn is_met_by(self, value: &Value) -> bool {
         if let Value::String(string) = value {
-            let content = !matches!(self, Want::Meta | Want::Elements(_) | Want::Removal(_));
+            let content = matches!(self, Want::Value | Want::Few(_) | Want::Whole);
             return !content || string.content().is_some();
         }
         let knows = |names: &[&[u8]]| names.iter().all(|name| value.knows(name));
@@ -122,10 +131,28 @@ impl Want<'_> {
             Want::Meta | Want::Value => true,
             Want::Elements(names) => knows(names),
             Want::Removal(names) => knows(names) && tells_others(value.count(), names.len()),
-            Want::Small => value.is_complete() || value.count().at_least() > SMALL_MAX as u64,
+            Want::Groups(scores) => match value {
+                Value::Zset(zset) => {
+                    let knows = |ranked: &Ranked| scores.iter().all(|score| ranked.knows(*score));
+                    zset.order().is_some() || zset.ranked().is_some_and(knows)
+                }
+                _ => true,
+            },
             Want::Few(limit) => value.is_complete() || value.count().at_least() >= limit as u64,
             Want::Whole => value.is_complete(),
         }
+    }
+}
+
+impl Keyspace {
+    /// A collection of up to so many elements is brought into memory by those who want all of it.
+    pub fn small_max(&self) -> usize {
+        (self.budget / SMALL_SHARE / SMALL_ELEMENT_BYTES).clamp(SMALL_MIN, SMALL_MAX)
+    }
+
+    /// Wants all elements of a small collection; of a larger one only that it is so.
+    pub fn small(&self) -> Want<'static> {
+        Want::Few(self.small_max() + 1)
     }
 }
 
@@ -137,8 +164,8 @@ impl Wanted {
             Wanted::Value => run(Want::Value),
             Wanted::Elements(names) => run(Want::Elements(&slices(names))),
             Wanted::Removal(names) => run(Want::Removal(&slices(names))),
-            Wanted::Small => run(Want::Small),
             Wanted::Few(limit) => run(Want::Few(*limit)),
+            Wanted::Groups(scores) => run(Want::Groups(scores)),
             Wanted::Whole => run(Want::Whole),
         }
     }
@@ -158,12 +185,12 @@ fn tells_others(count: Count, going: usize) -> bool {
 pub fn load(reader: &TreeReader, miss: &Miss, wait: Wait) -> io::Result<Option<Found>> {
     let (db, key) = (miss.db, &miss.key);
     let what = match miss.wanted {
-        Wanted::Meta | Wanted::Elements(_) | Wanted::Removal(_) => What::Meta,
-        _ => What::Value,
+        Wanted::Value | Wanted::Few(_) | Wanted::Whole => What::Value,
+        _ => What::Meta,
     };
     let Some(loaded) = reader.load(db, key, what, wait)? else { return Ok(None) };
     let kind = loaded.kind;
-    let mut found = Found { loaded, elements: Vec::new(), listing: None };
+    let mut found = Found { loaded, elements: Vec::new(), groups: Vec::new(), listing: None };
     if kind == Type::String {
         return Ok(Some(found));
     }
@@ -177,11 +204,18 @@ pub fn load(reader: &TreeReader, miss: &Miss, wait: Wait) -> io::Result<Option<F
             let contents = reader.elements(db, key, kind, names, wait)?;
             found.elements = names.iter().cloned().zip(contents).collect();
             if lists {
-                found.listing = Some(names_upto(reader, db, key, kind, names.len() + OTHERS)?);
+                found.listing =
+                    Some(names_upto(reader, db, key, kind, names.len() + OTHERS + miss.pending)?);
             }
         }
-        Wanted::Small => found.listing = Some(upto(reader, db, key, kind, SMALL_MAX + 1)?),
-        Wanted::Few(limit) => found.listing = Some(upto(reader, db, key, kind, *limit)?),
+        Wanted::Groups(scores) => {
+            for score in scores {
+                found.groups.push((*score, reader.group(db, key, *score)?));
+            }
+        }
+        Wanted::Few(limit) => {
+            found.listing = Some(upto(reader, db, key, kind, limit.saturating_add(miss.pending))?);
+        }
         Wanted::Whole => found.listing = Some(contents_upto(reader, db, key, kind, usize::MAX)?),
     }
     Ok(Some(found))
@@ -201,7 +235,8 @@ fn names_upto(
     limit: usize,
 ) -> io::Result<Listing> {
     let mut names = Vec::new();
-    let all = reader.list_elements(db, key, kind, 0, Some(limit), false, &mut |name, _| {
+    // Not about `limit` entries: some are no elements.
+    let all = reader.list_elements(db, key, kind, 0, None, false, &mut |name, _| {
         names.push((name, Content::new()));
         names.len() < limit
     })?;
@@ -274,6 +309,11 @@ impl Keyspace {
     ) -> Result<Option<u32>, Stop> {
         let view = self.backlog.view(db, key, kept);
         let loaded = found.map(|found| &mut found.loaded);
+        if let Some(torn) = loaded.as_ref().and_then(|loaded| loaded.torn.as_ref())
+            && matches!((view.kind(), view.expires()), (Said::Is(_) | Said::Tree, Said::Tree))
+        {
+            return Err(Stop::Error(Error::new(format!("ERR cannot read {torn}"))));
+        }
         let Some((kind, deadline)) = meta(&view, asked, loaded.as_deref()) else { return Ok(None) };
         let value = match kind {
             None => None,
@@ -317,12 +357,14 @@ impl Keyspace {
         let cache = &mut caches[usize::from(db)];
         let key = cache.slot(index).key.clone();
         let view = self.backlog.view(db, &key, kept);
+        let mut asked = false;
         let done = cache.change(index, |slot| {
             let value = slot.value.as_mut().expect("the key was found to be a collection");
             let mut sources = Sources { view: &view, value };
             if view.hides_tree() {
                 sources.take_all(Vec::new())?;
             } else if let Some(found) = found {
+                asked = !found.groups.is_empty() && sources.has_histogram();
                 sources.take_found(found)?;
             } else if let Want::Elements(names) | Want::Removal(names) = want {
                 let excluded = |name: &[u8]| filter.excludes(member_hash(db, &key, name));
@@ -332,41 +374,12 @@ impl Keyspace {
         });
         match done {
             Ok(true) => Ok(Some(index)),
+            Ok(false) if asked && matches!(want, Want::Groups(_)) => {
+                Err(damaged(&key, "its scores/ does not say what its values/ say"))
+            }
             Ok(false) => Ok(None),
             Err(Malformed) => Err(damaged(&key, "a member's score is not a number")),
         }
-    }
-}
-
-impl Keyspace {
-    /// Bytes of a value that [`Keyspace::keep`] takes: what is larger would drive out all else.
-    pub fn kept_max(&self) -> usize {
-        self.budget / KEPT_SHARE
-    }
-
-    /// Keeps a whole sorted set that a helper made of the tree and of [`Keyspace::element_overlay`]
-    /// while the writer paused. Does nothing where that key is no longer the same.
-    pub fn keep(&mut self, db: Db, key: &[u8], mut whole: Box<ZsetValue>) {
-        let cache = &mut self.caches[usize::from(db)];
-        let view = self.backlog.view(db, key, &[]);
-        let moves = self.moving.iter().any(|(_, places)| places.touches(db, key));
-        let Some(index) = cache.find(key).filter(|_| !moves && !view.hides_tree()) else { return };
-        // What changed meanwhile is all in the backlog.
-        for (member, content) in pending(&view, Type::Zset) {
-            match content.map(|content| Score::from_content(&content)) {
-                Some(Some(score)) => _ = whole.insert(member, score),
-                Some(None) => return,
-                None => _ = whole.remove(&member),
-            }
-        }
-        drop(view);
-        let replaced = cache.change(index, |slot| match &mut slot.value {
-            Some(Value::Zset(zset)) if zset.order().is_none() => {
-                Some(std::mem::replace(zset, whole))
-            }
-            _ => None,
-        });
-        self.retire(replaced);
     }
 }
 
@@ -410,6 +423,9 @@ impl Sources<'_, '_> {
                 Said::Tree => self.value.learn(name, content.as_ref())?,
             }
         }
+        for (score, members) in found.groups {
+            self.take_group(score, members);
+        }
         match found.listing {
             None => Ok(()),
             Some(listing) if listing.complete => self.take_all(listing.names),
@@ -417,6 +433,27 @@ impl Sources<'_, '_> {
                 self.take_count(listing);
                 Ok(())
             }
+        }
+    }
+
+    fn has_histogram(&self) -> bool {
+        matches!(&*self.value, Value::Zset(zset) if zset.ranked().is_some())
+    }
+
+    /// All members with a score are known: those that the tree's group has, but for what the backlog
+    /// says of the group. What is pending for the members themselves may be in the tree already.
+    fn take_group(&mut self, score: Score, members: Vec<Bytes>) {
+        let Value::Zset(zset) = &mut *self.value else { return };
+        let stays =
+            |member: &Bytes| match self.view.element(&Element::Scored(score, member.clone())) {
+                Said::Absent => false,
+                Said::Is(_) | Said::Tree => true,
+            };
+        zset.learn_group(score, members.into_iter().filter(stays));
+        if zset.ranked().is_some_and(|ranked| !ranked.knows(score)) {
+            let pending = pending_groups(self.view).remove(&score).unwrap_or_default();
+            let present = pending.into_iter().filter(|(_, present)| *present);
+            zset.learn_group(score, present.map(|(member, _)| member));
         }
     }
 
@@ -460,6 +497,18 @@ pub(super) fn pending(view: &View<'_>, kind: Type) -> HashMap<Bytes, Option<Cont
         over.entry(name.clone()).or_insert_with(|| content.cloned());
     });
     over
+}
+
+/// What the backlog says of the groups of a sorted set.
+pub(super) fn pending_groups(view: &View<'_>) -> BTreeMap<Score, HashMap<Bytes, bool>> {
+    let mut groups: BTreeMap<Score, HashMap<Bytes, bool>> = BTreeMap::new();
+    view.elements(|element, content| {
+        if let Element::Scored(score, member) = element {
+            let group = groups.entry(*score).or_default();
+            group.entry(member.clone()).or_insert(content.is_some());
+        }
+    });
+    groups
 }
 
 /// The type and deadline of a key as the backlog and the tree have them: `None` where the tree has

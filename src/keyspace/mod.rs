@@ -7,6 +7,7 @@
 //! [`Keyspace::settle`] makes a batch of the ops of one command. The keyspace knows nothing of
 //! clients, replies or paths.
 
+mod asked;
 mod cache;
 pub mod expiry;
 mod filter;
@@ -19,18 +20,21 @@ mod verify;
 
 use crate::backlog::{Backlog, Layer};
 use crate::base::bytes::Bytes;
+use crate::base::score::Score;
 use crate::disk::Wait;
 use crate::layout::op::{Content, DATABASES, Db, Key, Move, Op, Seq, Type};
 use crate::layout::reader::TreeReader;
-use crate::value::{Count, Value};
+use crate::value::Value;
+use asked::Asked;
 use cache::{Cache, Slot};
 use expiry::Expiry;
 use filter::Filter;
 use hashbrown::{HashMap, HashSet};
 pub use load::{Found, Miss, Want, Wanted};
-pub use need::{Error, Grant, Listed, Need, Stop, reply_too_long};
+pub use need::{Error, Grant, Listed, Need, Ranging, Stop, reply_too_long};
 use sizes::Counts;
 pub use sizes::Sizes;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -112,8 +116,8 @@ pub struct Keyspace {
     emptied: Vec<SlotId>,
     /// How many elements large collections have that were dropped from the cache.
     counts: Counts,
-    /// Collections whose elements are being counted, with what came and went since.
-    counting: HashMap<(Db, Key), i64>,
+    /// The collection that a helper looks at.
+    asked: Option<Asked>,
     reader: TreeReader,
     budget: usize,
     ops: Vec<Op>,
@@ -147,7 +151,7 @@ impl Keyspace {
             members: Filter::new(budget / FILTER_SHARE / 2),
             emptied: Vec::new(),
             counts: Counts::default(),
-            counting: HashMap::new(),
+            asked: None,
             reader,
             budget: budget - budget / FILTER_SHARE,
             ops: Vec::new(),
@@ -264,7 +268,8 @@ impl Keyspace {
         if let Some(index) = self.absorb(db, key, want, None, &[])? {
             return Ok(index);
         }
-        let miss = Miss { db, key: key.into(), wanted: want.keep() };
+        let pending = self.backlog.view(db, key, &[]).elements_len();
+        let miss = Miss { db, key: key.into(), wanted: want.keep(), pending };
         if self.loads.contains_key(key_of(db, key).as_ref()) {
             return Err(self.miss(miss));
         }
@@ -517,25 +522,17 @@ impl Keyspace {
         Overlay { names, emptied }
     }
 
+    /// What memory knows of a sorted set and the tree does not: for a listing in order.
+    pub fn score_overlay(&self, db: Db, key: &[u8]) -> ScoreOverlay {
+        let members = self.element_overlay(db, key, Type::Zset);
+        let groups = load::pending_groups(&self.backlog.view(db, key, &[]));
+        ScoreOverlay { members, groups }
+    }
+
     /// What memory knows of the elements of a collection and the tree does not: for a listing.
     pub fn element_overlay(&self, db: Db, key: &[u8], kind: Type) -> ElementOverlay {
         let view = self.backlog.view(db, key, &[]);
         ElementOverlay { emptied: view.hides_tree(), elements: load::pending(&view, kind) }
-    }
-
-    /// The elements of a collection are being counted: what comes and goes from here on is added.
-    pub fn begin_count(&mut self, db: Db, key: &Key) {
-        self.counting.insert((db, key.clone()), 0);
-    }
-
-    /// A count found so many elements; it counts for nothing where the key was removed meanwhile.
-    pub fn end_count(&mut self, db: Db, key: &Key, count: u64) {
-        let Some(since) = self.counting.remove(&(db, key.clone())) else { return };
-        let cache = &mut self.caches[usize::from(db)];
-        if let Some(index) = cache.find(key) {
-            let count = Count::Exact(count.saturating_add_signed(since));
-            cache.change(index, |slot| slot.value.as_mut().map(|value| value.set_count(count)));
-        }
     }
 
     /// The large collections whose number of elements is known.
@@ -579,6 +576,16 @@ pub struct ElementOverlay {
     pub elements: HashMap<Bytes, Option<Content>>,
     /// Whether the tree's elements count for nothing.
     pub emptied: bool,
+}
+
+/// A sorted set as memory knows it, laid over a listing of the tree. Of one change the tree may have
+/// what it does to the member and not yet what it does to the groups, or the other way round.
+#[derive(Clone, Debug, Default)]
+pub struct ScoreOverlay {
+    /// What is laid over the members' own files.
+    pub members: ElementOverlay,
+    /// Members that groups have, or have not, whatever the tree lists.
+    pub groups: BTreeMap<Score, HashMap<Bytes, bool>>,
 }
 
 fn key_of(db: Db, key: &[u8]) -> Box<(Db, Key)> {

@@ -27,8 +27,8 @@ impl Keyspace {
         self.ops.retain(|op| !op.places().contains(&(to.db, Some(&target))));
         let places = Move::Key((from.db, source.clone()), (to.db, target.clone()));
         self.begin_move(places);
-        self.counting.remove(&(from.db, source));
-        self.counting.remove(&(to.db, target.clone()));
+        self.forget_asked(from.db, &source);
+        self.forget_asked(to.db, &target);
         self.sizes.add(from.db, -1);
         self.sizes.add(to.db, i64::from(self.kind(to).is_none()));
         self.filter.add(name_hash(to.db, &target));
@@ -52,8 +52,8 @@ impl Keyspace {
         self.caches.swap(usize::from(one), usize::from(other));
         self.sizes.swap(one, other);
         self.expiry.swap(one, other);
-        self.counting.retain(|(db, _), _| *db != one && *db != other);
         for db in [one, other] {
+            self.forget_asked_of(db);
             self.counts.forget(db);
             self.floors[usize::from(db)] = self.backlog.next_seq();
         }

@@ -6,10 +6,8 @@ use super::{Error, Keyspace, SlotId, Stop, expiry, name_hash};
 use crate::base::bytes::Bytes;
 use crate::base::score::Score;
 use crate::layout::op::{Content, DATABASES, Db, Element, Key, Op, Type};
-use crate::value::{
-    Count, Form, HashValue, Order, SetValue, Value, ZsetValue, element, score_content,
-};
-use std::ops::Range;
+use crate::value::order::Pair;
+use crate::value::{Count, Form, HashValue, SetValue, Value, ZsetValue, element, score_content};
 
 /// A value of more elements than this is freed on a helper thread.
 const FREED_AT_ONCE_MAX: usize = 10_000;
@@ -118,7 +116,7 @@ impl Keyspace {
             Some(Value::Hash(hash)) => hash.insert(field, value),
             _ => unreachable!("the key was opened as a hash"),
         });
-        self.note_count(id, i64::from(new));
+        self.note_asked(id, i64::from(new), None);
         new
     }
 
@@ -130,7 +128,7 @@ impl Keyspace {
         }
         self.record(id, |db, key| Op::Absent(db, key, Element::Field(field.into())));
         self.emptied.push(id);
-        self.note_count(id, -1);
+        self.note_asked(id, -1, None);
         self.change(id, |slot| match &mut slot.value {
             Some(Value::Hash(hash)) => hash.remove(field),
             _ => unreachable!("the key was opened as a hash"),
@@ -152,7 +150,7 @@ impl Keyspace {
             Some(Value::Set(set)) => set.insert(member),
             _ => unreachable!("the key was opened as a set"),
         });
-        self.note_count(id, i64::from(new));
+        self.note_asked(id, i64::from(new), None);
         new
     }
 
@@ -164,7 +162,7 @@ impl Keyspace {
         }
         self.record(id, |db, key| Op::Absent(db, key, Element::Member(member.into())));
         self.emptied.push(id);
-        self.note_count(id, -1);
+        self.note_asked(id, -1, None);
         self.change(id, |slot| match &mut slot.value {
             Some(Value::Set(set)) => set.remove(member),
             _ => unreachable!("the key was opened as a set"),
@@ -189,7 +187,7 @@ impl Keyspace {
         self.record(id, |db, key| {
             Op::Put(db, key, Element::Scored(score, member.clone()), Content::new())
         });
-        self.note_count(id, i64::from(old.is_none()));
+        self.note_asked(id, i64::from(old.is_none()), Some((old, Some(score))));
         self.change(id, |slot| match &mut slot.value {
             Some(Value::Zset(zset)) => zset.insert(member, score),
             _ => unreachable!("the key was opened as a sorted set"),
@@ -204,49 +202,38 @@ impl Keyspace {
         self.record(id, |db, key| Op::Absent(db, key, Element::Member(member.clone())));
         self.record(id, |db, key| Op::Absent(db, key, Element::Scored(score, member.clone())));
         self.emptied.push(id);
-        self.note_count(id, -1);
+        self.note_asked(id, -1, Some((Some(score), None)));
         self.change(id, |slot| match &mut slot.value {
             Some(Value::Zset(zset)) => zset.remove(&member),
             _ => unreachable!("the key was opened as a sorted set"),
         })
     }
 
-    /// Removes the members of these ranks of a sorted set, as far as there are such, and answers
-    /// how many went. It was opened with [`Want::Whole`](super::Want).
-    pub fn zset_remove_ranks(&mut self, id: SlotId, ranks: Range<usize>) -> usize {
+    /// Removes these members of a sorted set, one behind the other in its order or backwards;
+    /// answers how many they are.
+    pub fn zset_remove_all(&mut self, id: SlotId, pairs: &[Pair]) -> usize {
         let Some(Value::Zset(zset)) = self.value(id) else { return 0 };
-        let len = zset.order().map_or(0, Order::len);
-        let end = ranks.end.min(len);
-        let ranks = ranks.start.min(end)..end;
-        let count = ranks.len();
-        if count == 0 {
-            return 0;
-        }
-        if count == len {
+        if zset.count() == Count::Exact(pairs.len() as u64) {
             self.remove(id); // One op instead of two for each.
-            return count;
+            return pairs.len();
         }
-        let removed = self.change(id, |slot| match &mut slot.value {
-            Some(Value::Zset(zset)) => zset.remove_range(ranks),
+        let rank = |(score, member): &Pair| zset.order()?.rank(*score, member);
+        let ends = pairs.first().zip(pairs.last());
+        let Some((first, last)) = ends.and_then(|(a, b)| rank(a).zip(rank(b))) else {
+            pairs.iter().for_each(|(_, member)| _ = self.zset_remove(id, member));
+            return pairs.len();
+        };
+        let key = self.slot_key(id);
+        for (score, member) in pairs {
+            self.ops.push(Op::Absent(id.db, key.clone(), Element::Member(member.clone())));
+            self.ops.push(Op::Absent(id.db, key.clone(), Element::Scored(*score, member.clone())));
+        }
+        self.forget_asked(id.db, &key); // It was asked about before it was loaded.
+        self.change(id, |slot| match &mut slot.value {
+            Some(Value::Zset(zset)) => zset.remove_range(first.min(last)..first.max(last) + 1),
             _ => unreachable!("the key was opened as a sorted set"),
         });
-        let key = self.slot_key(id);
-        for (score, member) in removed {
-            self.ops.push(Op::Absent(id.db, key.clone(), Element::Member(member.clone())));
-            self.ops.push(Op::Absent(id.db, key.clone(), Element::Scored(score, member)));
-        }
-        self.note_count(id, -(count as i64));
-        count
-    }
-
-    /// Notes for a count under way that an element came or went.
-    fn note_count(&mut self, id: SlotId, by: i64) {
-        if self.counting.is_empty() {
-            return;
-        }
-        if let Some(since) = self.counting.get_mut(&(id.db, self.slot_key(id))) {
-            *since += by;
-        }
+        pairs.len()
     }
 
     /// Makes the key a collection of this type where it is absent, and notes the element's name.
@@ -302,7 +289,7 @@ impl Keyspace {
             return false;
         }
         self.record(id, Op::AbsentKey);
-        self.counting.remove(&(id.db, self.slot_key(id)));
+        self.forget_asked(id.db, &self.slot_key(id));
         self.sizes.add(id.db, -1);
         let value = self.change(id, |slot| {
             slot.deadline = None;
@@ -356,6 +343,7 @@ impl Keyspace {
         self.shown = self.backlog.next_seq();
         self.sizes.set(db, 0);
         self.counts.forget(db);
+        self.forget_asked_of(db);
         let cache = std::mem::take(&mut self.caches[usize::from(db)]);
         self.retire(Some(cache));
         if (0..DATABASES).all(|db| self.sizes.known(db) == Some(0)) {

@@ -1,8 +1,10 @@
 //! What stops a command: an error for the client, or a need that others have to meet first.
 
 use crate::base::bytes::Bytes;
+use crate::base::score::Score;
 use crate::layout::op::{Content, Db, Key, Seq, Type};
-use crate::value::Order;
+use crate::resp::{Protocol, Shape};
+use crate::value::MemberRange;
 use std::borrow::Cow;
 
 /// The text of an error reply, with its code, without `-` and line end.
@@ -83,13 +85,22 @@ pub enum Need {
         /// What of them.
         what: Listed,
     },
-    /// All members of a large sorted set: [`Grant::Order`], or [`Grant::Done`] where it is in
-    /// memory as a whole.
-    Order {
+    /// The order of a large sorted set: afterwards its value knows how many members have each
+    /// score, or has all members, unless that would take too much of the cache.
+    Ranks {
         /// The database.
         db: Db,
         /// The key.
         key: Key,
+    },
+    /// A range of a large sorted set, [`Grant::Names`].
+    Range {
+        /// The database.
+        db: Db,
+        /// The key.
+        key: Key,
+        /// What of it.
+        asked: Box<Ranging>,
     },
     /// One step of SSCAN, HSCAN or ZSCAN, [`Grant::Elements`].
     ElementStep {
@@ -156,10 +167,29 @@ pub enum Listed {
     Both,
 }
 
+/// What is asked about a range of a sorted set.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ranging {
+    /// Its members, so encoded.
+    Show(MemberRange, Shape, Protocol),
+    /// Their number.
+    Count(MemberRange),
+    /// The number of members before one that has this score, from this end: [`Grant::Done`] where
+    /// it has it no longer.
+    Rank {
+        /// Its score.
+        score: Score,
+        /// The member.
+        member: Bytes,
+        /// Whether from the highest down.
+        reverse: bool,
+    },
+}
+
 /// What a command finds when it runs again.
 #[derive(Debug)]
 pub enum Grant {
-    /// Names of keys, encoded as bulk strings one behind the other, and their number.
+    /// Names, or what else a reply lists, encoded one behind the other, and their number.
     Names {
         /// The encoded names.
         bulks: Vec<u8>,
@@ -175,8 +205,8 @@ pub enum Grant {
     },
     /// Some names.
     Sample(Vec<Key>),
-    /// All members of a sorted set.
-    Order(Order),
+    /// The order of a sorted set was brought into memory.
+    Ranked,
     /// One step through a collection.
     Elements {
         /// Names, with what the tree has of them.

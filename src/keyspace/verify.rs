@@ -29,7 +29,7 @@ impl Keyspace {
         if self.wait_for_moves(db, &slot.key).is_err() {
             return Ok(()); // The tree does not have it in its place yet.
         }
-        let miss = Miss { db, key: slot.key.clone(), wanted: Wanted::Whole };
+        let miss = Miss { db, key: slot.key.clone(), wanted: Wanted::Whole, pending: 0 };
         let found = load(&self.reader, &miss, Wait::Yes).map_err(|error| error.to_string())?;
         let view = self.backlog.view(db, &slot.key, &[]);
         let (loaded, listing) =

@@ -12,6 +12,7 @@
 //! The engine makes [`Job`]s and takes [`Report`]s; nothing else is shared. The server runs each
 //! lane on a thread, tests run them inline and in any order. A worker knows no clients.
 
+mod ordering;
 mod reading;
 
 use crate::backlog::Layer;
@@ -23,7 +24,7 @@ use crate::layout::hints;
 use crate::layout::op::{Db, Key, Move, Seq, Type};
 use crate::layout::sizes;
 use crate::layout::writer::{Applied, Sweeper, TreeWriter, sync};
-use crate::value::ZsetValue;
+use crate::value::{Histogram, ZsetValue};
 use reading::ReaderWorker;
 pub use reading::{Ask, Question};
 use std::io;
@@ -170,6 +171,8 @@ pub enum Report {
     Answer(ClientId, Result<Grant, Error>, bool),
     /// All of a sorted set, as the tree and the overlay have it.
     Whole(ClientId, Db, Key, Box<ZsetValue>),
+    /// How many members of a sorted set have each score.
+    Histogram(ClientId, Db, Key, Histogram),
     /// The number of elements of a collection.
     ElementsCounted(ClientId, Db, Key, Result<u64, Error>),
     /// The number of names that the overlay does not speak of.

@@ -1,17 +1,18 @@
 //! What is read of the tree beside the event loop: keys, listings, and questions about collections.
 
+use super::ordering::{Brought, Zset};
 use super::{Job, Lane, Report, SAMPLE_NAMES, WALK_NAMES, Worker};
 use crate::base::bytes::Bytes;
 use crate::base::glob;
 use crate::base::number::push_i64;
-use crate::base::score::Score;
 use crate::command::client::ClientId;
 use crate::disk::Wait;
 use crate::keyspace::load::load;
-use crate::keyspace::{ElementOverlay, Error, Grant, Listed, Overlay, reply_too_long};
+use crate::keyspace::{
+    ElementOverlay, Error, Grant, Listed, Overlay, Ranging, ScoreOverlay, reply_too_long,
+};
 use crate::layout::op::{Content, Db, Key, Type};
 use crate::layout::reader::{Loaded, TreeReader, What};
-use crate::value::{Order, ZsetValue};
 use std::io;
 
 /// A question about the elements of a collection.
@@ -30,9 +31,11 @@ pub struct Question {
 pub enum Ask {
     /// All of them, with what memory knows over the tree; at most so many bytes.
     Elements(Listed, ElementOverlay, u64),
-    /// All members of a sorted set, in order; with what takes at most so many bytes in memory as
-    /// the whole value.
-    Order(ElementOverlay, usize),
+    /// The order of a sorted set that has so many members, if that is known: what takes at most so
+    /// many bytes in memory as a whole, else how many members have each score.
+    Ranks(ScoreOverlay, Option<u64>, usize),
+    /// A range of such a sorted set, shown in at most so many bytes.
+    Range(ScoreOverlay, Option<u64>, Box<Ranging>, u64),
     /// How many there are.
     Count(ElementOverlay),
     /// A step from this position on, of so many names.
@@ -44,7 +47,7 @@ pub enum Ask {
 impl Question {
     /// Whether the writer waits meanwhile.
     pub fn pauses_writer(&self) -> bool {
-        matches!(self.ask, Ask::Elements(..) | Ask::Order(..) | Ask::Count(_))
+        !matches!(self.ask, Ask::Step(..) | Ask::Sample(_))
     }
 
     /// Which lane answers it.
@@ -188,13 +191,20 @@ impl ReaderWorker {
                     pauses,
                 );
             }
-            Ask::Order(overlay, kept_max) => match self.order(db, &key, &overlay) {
-                Ok(order) => match ZsetValue::within(kept_max, order) {
-                    Ok(zset) => return Report::Whole(id, db, key, Box::new(zset)),
-                    Err(order) => Ok(Grant::Order(order)),
-                },
-                Err(error) => Err(error),
-            },
+            Ask::Ranks(overlay, count, kept_max) => {
+                let zset = Zset { db, key: &key, overlay: &overlay, count };
+                match self.bring(&zset, kept_max) {
+                    Ok(Brought::Whole(zset)) => return Report::Whole(id, db, key, zset),
+                    Ok(Brought::Histogram(counts)) => {
+                        return Report::Histogram(id, db, key, counts);
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            Ask::Range(overlay, count, asked, bytes_max) => {
+                let zset = Zset { db, key: &key, overlay: &overlay, count };
+                return Report::Answer(id, self.range(&zset, &asked, bytes_max), pauses);
+            }
             Ask::Step(position, count) => self.element_step(db, &key, kind, position, count),
             Ask::Sample(seed) => {
                 let names = self.reader.sample_elements(db, &key, kind, seed, SAMPLE_NAMES);
@@ -206,7 +216,7 @@ impl ReaderWorker {
 
     /// Visits all elements, those that memory knows before those of the tree, until `visit` answers
     /// false.
-    fn visit(
+    pub(super) fn visit(
         &self,
         db: Db,
         key: &[u8],
@@ -257,26 +267,7 @@ impl ReaderWorker {
         if within { Ok(Grant::Names { bulks, count }) } else { Err(reply_too_long(bytes_max)) }
     }
 
-    fn order(&self, db: Db, key: &[u8], overlay: &ElementOverlay) -> io::Result<Order> {
-        let (mut pairs, mut damaged) = (Vec::new(), None);
-        self.visit(db, key, Type::Zset, overlay, true, &mut |name, content| {
-            match Score::from_content(content) {
-                Some(score) => pairs.push((score, name.clone())),
-                None => damaged = Some(name.clone()),
-            }
-            damaged.is_none()
-        })?;
-        match damaged {
-            None => Ok(pairs.into_iter().collect()),
-            Some(name) => {
-                let member = String::from_utf8_lossy(&name).into_owned();
-                let text = format!("the score of member '{member}': not a number");
-                Err(io::Error::new(io::ErrorKind::InvalidData, text))
-            }
-        }
-    }
-
-    fn element_count(
+    pub(super) fn element_count(
         &self,
         db: Db,
         key: &[u8],
@@ -328,6 +319,6 @@ fn push_bulk(bulks: &mut Vec<u8>, bytes: &[u8]) {
     bulks.extend_from_slice(b"\r\n");
 }
 
-fn cannot_read(error: &io::Error) -> Error {
+pub(super) fn cannot_read(error: &io::Error) -> Error {
     Error::new(format!("ERR cannot read {error}"))
 }

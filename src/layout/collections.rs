@@ -61,18 +61,27 @@ impl TreeReader {
         names: &[Bytes],
         wait: Wait,
     ) -> io::Result<Vec<Option<Content>>> {
-        let dir = paths::elements(&self.dir(db, key, wait)?, kind);
+        self.elements_in(&paths::elements(&self.dir(db, key, wait)?, kind), kind, names, wait)
+    }
+
+    fn elements_in(
+        &self,
+        dir: &str,
+        kind: Type,
+        names: &[Bytes],
+        wait: Wait,
+    ) -> io::Result<Vec<Option<Content>>> {
         let mut marked: Option<bool> = None;
         let mut found = Vec::with_capacity(names.len());
         for name in names.iter().map(|name| names::encode(name)) {
-            let mut content = self.element(&paths::within(&dir, name.as_str()), kind, wait)?;
+            let mut content = self.element(&paths::within(dir, name.as_str()), kind, wait)?;
             if content.is_none() && !name.is_hashed() {
                 let marked = match marked {
                     Some(marked) => marked,
-                    None => *marked.insert(self.is_marked(&dir, wait)?),
+                    None => *marked.insert(self.is_marked(dir, wait)?),
                 };
                 if marked {
-                    let hashed = paths::within(&dir, name.hashed().as_str());
+                    let hashed = paths::within(dir, name.hashed().as_str());
                     content = self.element(&hashed, kind, wait)?;
                 }
             }
@@ -189,6 +198,27 @@ impl TreeReader {
             true
         });
         if_there(listed.map(|_| Some(groups)), None)
+    }
+
+    /// Which of these members a group has that is a directory. A stat for each; may wait for the
+    /// disk.
+    pub fn in_group_dir(
+        &self,
+        db: Db,
+        key: &[u8],
+        score: Score,
+        members: &[Bytes],
+    ) -> io::Result<Vec<bool>> {
+        let path = paths::group(&paths::scores(&self.dir(db, key, Wait::Yes)?), score);
+        let found = self.elements_in(&path, Type::Set, members, Wait::Yes)?;
+        Ok(found.into_iter().map(|found| found.is_some()).collect())
+    }
+
+    /// How many members a group has that is a directory. May wait for the disk.
+    pub fn group_len(&self, db: Db, key: &[u8], score: Score) -> io::Result<u64> {
+        let path = paths::group(&paths::scores(&self.dir(db, key, Wait::Yes)?), score);
+        let listing = Listing { disk: &*self.disk, dir: &path, kind: Kind::File };
+        listing.count(u64::MAX).map(|(count, _)| count)
     }
 
     /// The members of a group in no order; none of them where there is no such group. May wait for

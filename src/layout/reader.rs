@@ -40,6 +40,9 @@ pub struct Loaded {
     pub kind: Type,
     /// Its deadline: Unix time in milliseconds.
     pub expires: Option<u64>,
+    /// What is wrong with the file of the deadline. Where the backlog has the deadline it means
+    /// nothing: the file may be torn by a power cut, or is just being written.
+    pub torn: Option<String>,
     /// A string's value, with [`What::Value`].
     pub value: Option<Content>,
     /// Bytes of a string's value; 0 with [`What::Meta`].
@@ -181,8 +184,13 @@ impl TreeReader {
             let Some(kind) = Type::from_name(&name) else {
                 return Err(damaged(dir, Part::Type, "the name of a type", &name));
             };
-            let expires = self.expires(dir, wait)?;
-            let mut loaded = Loaded { kind, expires, value: None, len: 0 };
+            let (expires, torn) = match self.expires(dir, wait) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    (None, Some(error.to_string()))
+                }
+                found => (found?, None),
+            };
+            let mut loaded = Loaded { kind, expires, torn, value: None, len: 0 };
             if kind != Type::String {
                 return Ok(Some(loaded));
             }

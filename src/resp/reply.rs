@@ -16,6 +16,28 @@ pub enum Protocol {
     Resp3,
 }
 
+/// How the members of a sorted set are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Without scores.
+    Names,
+    /// Each followed by its score.
+    Flat,
+    /// Each with its score in an array of two.
+    Nested,
+}
+
+impl Shape {
+    /// How most commands show them: scores only where they are asked for, and nested in RESP3.
+    pub fn new(with_scores: bool, protocol: Protocol) -> Shape {
+        match (with_scores, protocol) {
+            (false, _) => Shape::Names,
+            (true, Protocol::Resp2) => Shape::Flat,
+            (true, Protocol::Resp3) => Shape::Nested,
+        }
+    }
+}
+
 /// A writer of replies at the end of an output buffer.
 #[derive(Debug)]
 pub struct Reply<'a> {
@@ -221,6 +243,22 @@ impl<'a> Reply<'a> {
     /// Bytes that are a finished reply already.
     pub fn raw(&mut self, reply: &[u8]) {
         self.out.extend_from_slice(reply);
+    }
+
+    /// The beginning of an array of `len` members of a sorted set.
+    pub fn members(&mut self, shape: Shape, len: usize) {
+        self.array(if shape == Shape::Flat { len * 2 } else { len });
+    }
+
+    /// One member of such an array.
+    pub fn member(&mut self, shape: Shape, name: &[u8], score: f64) {
+        if shape == Shape::Nested {
+            self.array(2);
+        }
+        self.bulk(name);
+        if shape != Shape::Names {
+            self.double(score);
+        }
     }
 
     fn aggregate(&mut self, resp3: u8, len: usize) {

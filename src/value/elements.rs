@@ -328,6 +328,15 @@ impl<V: Weigh> Elements<V> {
     ///
     /// A hand goes round over the entries as that of a clock, from call to call. Always safe.
     pub fn trim(&mut self, steps: usize) -> usize {
+        self.trim_noting(steps, |_, _| ())
+    }
+
+    /// The same; tells what is forgotten.
+    pub fn trim_noting(
+        &mut self,
+        steps: usize,
+        mut forgotten: impl FnMut(Bytes, Option<V>),
+    ) -> usize {
         let (len, weight) = (self.known.len(), self.weight);
         for _ in 0..steps.min(len * 2) {
             if self.hand >= self.known.len() {
@@ -337,7 +346,8 @@ impl<V: Weigh> Elements<V> {
             if known.recent.replace(false) {
                 self.hand += 1;
             } else {
-                self.forget(self.hand);
+                let (name, value) = self.forget(self.hand);
+                forgotten(name, value);
             }
         }
         self.give_back();
@@ -345,11 +355,12 @@ impl<V: Weigh> Elements<V> {
     }
 
     /// Drops an entry; the last one takes its place.
-    fn forget(&mut self, index: usize) {
+    fn forget(&mut self, index: usize) -> (Bytes, Option<V>) {
         let (name, known) = self.known.swap_remove_index(index).expect("the hand is at an entry");
         self.weight -= name.weight() + known.value.as_ref().map_or(0, V::weight);
         self.absents -= usize::from(known.value.is_none());
         self.complete = false;
+        (name, known.value)
     }
 
     /// Gives memory back where much of it is free, so rarely that a removal stays O(1).

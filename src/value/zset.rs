@@ -1,11 +1,13 @@
-//! A sorted set: members with their scores, all of them or those that memory knows, and their order
-//! where all are known.
+//! A sorted set: members with their scores, all of them or those that memory knows, and their order:
+//! of all members, or what [`Ranked`] knows of it.
 //!
 //! Who uses a member has made it known first: see [`Elements`].
 
-use super::elements::{Count, Elements, Weigh};
+use super::elements::{Count, Elements, Lookup, Weigh};
 use super::encoding::{Encoding, LISTPACK_ELEMENTS_MAX};
+use super::histogram::Histogram;
 use super::order::{Order, Pair};
+use super::ranked::Ranked;
 use crate::base::bytes::Bytes;
 use crate::base::score::Score;
 use std::ops::Range;
@@ -16,13 +18,15 @@ pub struct ZsetValue {
     scores: Elements<Score>,
     /// There exactly while all members are known.
     order: Option<Order>,
+    /// There at most while there is no order.
+    ranked: Option<Box<Ranked>>,
     encoding: Encoding,
 }
 
 impl Default for ZsetValue {
     fn default() -> Self {
         let (scores, order) = (Elements::new(), Some(Order::new()));
-        Self { scores, order, encoding: Encoding::Listpack }
+        Self { scores, order, ranked: None, encoding: Encoding::Listpack }
     }
 }
 
@@ -35,22 +39,27 @@ impl ZsetValue {
     /// A sorted set of the tree, of which nothing is known but how many members it has.
     pub fn unknown(count: Count) -> ZsetValue {
         let scores = Elements::unknown(count);
-        ZsetValue { scores, order: None, encoding: Encoding::Unknown }
+        ZsetValue { scores, order: None, ranked: None, encoding: Encoding::Unknown }
     }
 
-    /// A sorted set that is all in memory: these are its members. Where it would take more than
-    /// `bytes_max` the order comes back.
-    pub fn within(bytes_max: usize, order: Order) -> Result<ZsetValue, Order> {
+    /// A sorted set that is all in memory: these are its members. `None` where it would take more
+    /// than `bytes_max`.
+    pub fn within(bytes_max: usize, order: Order) -> Option<ZsetValue> {
         let elements = order.len() * 2 * Elements::<Score>::PLACE_BYTES; // A table is half full.
         let names = order.iter().map(|(_, member)| member.weight()).sum::<usize>();
         if order.bytes() + elements + names > bytes_max {
-            return Err(order);
+            return None;
         }
+        Some(ZsetValue::of(order))
+    }
+
+    /// A sorted set that is all in memory: these are its members.
+    pub fn of(order: Order) -> ZsetValue {
         let mut zset = ZsetValue::unknown(Count::AtLeast(0));
         let found: Vec<_> = order.iter().map(|(score, member)| (member.clone(), score)).collect();
         zset.order = Some(order);
         zset.complete(found);
-        Ok(zset)
+        zset
     }
 
     /// The score of a member, if it is in the set. It must be known.
@@ -62,6 +71,9 @@ impl ZsetValue {
     pub fn insert(&mut self, member: Bytes, score: Score) -> Option<Score> {
         self.encoding.fit(&member);
         let old = self.scores.insert(member.clone(), score);
+        if let Some(ranked) = &mut self.ranked {
+            ranked.change(&member, old, Some(score));
+        }
         self.encoding.hold(self.count().at_least(), LISTPACK_ELEMENTS_MAX);
         match (&mut self.order, old) {
             (Some(order), None) => order.insert(score, member),
@@ -80,6 +92,9 @@ impl ZsetValue {
         if let Some(order) = &mut self.order {
             assert!(order.remove(old, member), "the order has every member");
         }
+        if let Some(ranked) = &mut self.ranked {
+            ranked.change(&Bytes::from(member), Some(old), None);
+        }
         Some(old)
     }
 
@@ -97,6 +112,30 @@ impl ZsetValue {
     /// Its members in order; `None` where not all are known.
     pub fn order(&self) -> Option<&Order> {
         self.order.as_ref()
+    }
+
+    /// What is known of its order while not all members are; `None` where nothing is.
+    pub fn ranked(&self) -> Option<&Ranked> {
+        self.ranked.as_deref()
+    }
+
+    /// Notes how many members have each score. Does nothing where all members are known.
+    pub fn set_histogram(&mut self, histogram: Histogram) {
+        if !self.scores.is_complete() {
+            self.scores.set_count(Count::Exact(histogram.len() as u64));
+            self.ranked = Some(Box::new(Ranked::new(histogram)));
+        }
+    }
+
+    /// Notes members that a load found to have this score.
+    pub fn learn_group(&mut self, score: Score, members: impl Iterator<Item = Bytes>) {
+        let Some(ranked) = &mut self.ranked else { return };
+        for member in members {
+            self.scores.learn(member.clone(), Some(score));
+            if self.scores.get(&member) == Lookup::Present(&score) {
+                ranked.learn(score, member);
+            }
+        }
     }
 
     /// What is known of its members.
@@ -122,6 +161,7 @@ impl ZsetValue {
     /// Notes all members that a load found, and sorts them: see [`Elements::complete`].
     pub fn complete(&mut self, found: impl IntoIterator<Item = (Bytes, Score)>) {
         self.scores.complete(found);
+        self.ranked = None;
         if self.order.is_none() {
             let pairs = self.scores.iter().map(|(member, score)| (*score, member.clone()));
             self.order = Some(pairs.collect());
@@ -135,7 +175,12 @@ impl ZsetValue {
 
     /// Forgets some members, and with the first one the order: see [`Elements::trim`].
     pub fn trim(&mut self, steps: usize) -> usize {
-        let bytes = self.scores.trim(steps);
+        let ranked = &mut self.ranked;
+        let bytes = self.scores.trim_noting(steps, |member, score| {
+            if let (Some(ranked), Some(score)) = (&mut *ranked, score) {
+                ranked.forget(score, &member);
+            }
+        });
         if !self.scores.is_complete() {
             self.order = None;
         }
@@ -149,7 +194,8 @@ impl ZsetValue {
 
     /// Bytes it holds in memory, about.
     pub fn bytes(&self) -> usize {
-        self.scores.bytes() + self.order.as_ref().map_or(0, Order::bytes)
+        let order = self.order.as_ref().map_or(0, Order::bytes);
+        self.scores.bytes() + order + self.ranked.as_ref().map_or(0, |ranked| ranked.bytes())
     }
 }
 
@@ -157,7 +203,6 @@ impl ZsetValue {
 mod tests {
     use super::*;
     use crate::base::rng::Rng;
-    use crate::value::elements::Lookup;
     use std::collections::BTreeMap;
 
     fn member(n: usize) -> Bytes {

@@ -1,0 +1,370 @@
+//! What a sorted set has in order, read from its score groups with what memory knows laid over
+//! them, while the writer pauses: how many members have each score, and the members of a range.
+//!
+//! Of the members at most [`PIECE_NAMES`] are held at once, however many there are: a group of more
+//! is gone through again for each piece. Of the scores all are, 12 bytes each.
+
+use super::reading::{ReaderWorker, cannot_read};
+use crate::base::bytes::Bytes;
+use crate::base::score::Score;
+use crate::keyspace::{Error, Grant, Ranging, ScoreOverlay, reply_too_long};
+use crate::layout::collections::{Group, Pass};
+use crate::layout::op::{Db, Type};
+use crate::resp::{Protocol, Reply, Shape};
+use crate::value::{Histogram, MemberRange, Order, ZsetValue};
+use hashbrown::HashSet;
+use std::cmp::Ordering;
+use std::io;
+
+/// Members of one group that are sorted at once.
+const PIECE_NAMES: usize = 1 << 18;
+/// Bytes that a member takes in memory with all that belongs to it, at the least.
+const MEMBER_BYTES: usize = 180;
+
+/// A sorted set of the tree, with what memory knows better.
+pub(super) struct Zset<'a> {
+    pub(super) db: Db,
+    pub(super) key: &'a [u8],
+    pub(super) overlay: &'a ScoreOverlay,
+    /// How many members it has with the overlay, where that is known.
+    pub(super) count: Option<u64>,
+}
+
+/// What is known of a sorted set once it was looked at.
+pub(super) enum Brought {
+    /// How many members have each score.
+    Histogram(Histogram),
+    /// All of it.
+    Whole(Box<ZsetValue>),
+}
+
+impl ReaderWorker {
+    /// What memory is to keep of a sorted set: all where that takes at most `kept_max` bytes, or
+    /// where it has no index by score.
+    pub(super) fn bring(&self, zset: &Zset<'_>, kept_max: usize) -> io::Result<Brought> {
+        let Some(histogram) = self.histogram(zset)? else {
+            let order = self.order(zset)?;
+            return Ok(Brought::Whole(Box::new(ZsetValue::of(order))));
+        };
+        if histogram.len() > kept_max / MEMBER_BYTES {
+            return Ok(Brought::Histogram(histogram));
+        }
+        Ok(match ZsetValue::within(kept_max, self.order(zset)?) {
+            Some(whole) => Brought::Whole(Box::new(whole)),
+            None => Brought::Histogram(histogram),
+        })
+    }
+
+    /// Answers what a range of a sorted set has.
+    pub(super) fn range(
+        &self,
+        zset: &Zset<'_>,
+        asked: &Ranging,
+        bytes_max: u64,
+    ) -> Result<Grant, Error> {
+        let answer = match asked {
+            Ranging::Show(range, shape, protocol) => {
+                return self.show(zset, range, *shape, *protocol, bytes_max);
+            }
+            Ranging::Count(range) => self.count_members(zset, range),
+            Ranging::Rank { score, member, reverse } => self.rank(zset, *score, member, *reverse),
+        };
+        answer.map_err(|error| cannot_read(&error))
+    }
+
+    /// The members of a range, encoded.
+    fn show(
+        &self,
+        zset: &Zset<'_>,
+        range: &MemberRange,
+        shape: Shape,
+        protocol: Protocol,
+        bytes_max: u64,
+    ) -> Result<Grant, Error> {
+        let (mut bulks, mut count) = (Vec::new(), 0);
+        let walked = self.walk_range(zset, range, &mut |score, member| {
+            Reply::new(&mut bulks, protocol).member(shape, member, score.get());
+            count += 1;
+            bulks.len() as u64 <= bytes_max
+        });
+        walked.map_err(|error| cannot_read(&error))?;
+        let within = bulks.len() as u64 <= bytes_max;
+        if within { Ok(Grant::Names { bulks, count }) } else { Err(reply_too_long(bytes_max)) }
+    }
+
+    /// Visits the members of a range in its direction until `visit` answers false.
+    fn walk_range(
+        &self,
+        zset: &Zset<'_>,
+        range: &MemberRange,
+        visit: &mut dyn FnMut(Score, &Bytes) -> bool,
+    ) -> io::Result<()> {
+        let Some(histogram) = self.histogram(zset)? else {
+            let order = self.order(zset)?;
+            let mut members = range.walk(&order, range.ranks(&order));
+            members.all(|(score, member)| visit(score, member));
+            return Ok(());
+        };
+        let (mut groups, mut skip, mut take): (Vec<(Score, usize)>, usize, usize);
+        if let Some(ranks) = range.ranks_of_scores(&histogram) {
+            let (first, from) = histogram.from_rank(ranks.start);
+            let mut end = first;
+            let touched = from.take_while(|(_, count)| {
+                let starts_within = end < ranks.end;
+                end += if starts_within { *count } else { 0 };
+                starts_within
+            });
+            groups = touched.collect();
+            skip = if range.reverse { end - ranks.end.min(end) } else { ranks.start - first };
+            take = ranks.len();
+        } else {
+            groups = histogram.iter().collect();
+            (skip, take) = range.part(usize::MAX);
+        }
+        drop(histogram);
+        if range.reverse {
+            groups.reverse();
+        }
+        for (score, count) in groups {
+            if take == 0 {
+                break;
+            }
+            self.group(zset, score, count, range.reverse, &mut |member| {
+                if !range.admits(member) {
+                    return true;
+                }
+                if skip > 0 {
+                    skip -= 1;
+                    return true;
+                }
+                let go_on = take > 0 && visit(score, member);
+                take = if go_on { take - 1 } else { 0 };
+                take > 0
+            })?;
+        }
+        Ok(())
+    }
+
+    fn count_members(&self, zset: &Zset<'_>, range: &MemberRange) -> io::Result<Grant> {
+        let Some(histogram) = self.histogram(zset)? else {
+            let count = range.ranks(&self.order(zset)?).len();
+            return Ok(Grant::Names { bulks: Vec::new(), count });
+        };
+        let count = match range.ranks_of_scores(&histogram) {
+            Some(ranks) => ranks.len(),
+            None => {
+                let mut count = 0;
+                for (score, _) in histogram.iter() {
+                    self.visit_members(zset, score, &mut |member| {
+                        count += usize::from(range.admits(&member));
+                    })?;
+                }
+                range.part(count).1
+            }
+        };
+        Ok(Grant::Names { bulks: Vec::new(), count })
+    }
+
+    /// How many members come before one that has this score; [`Grant::Done`] where it has another
+    /// one by now: the command has to look again.
+    fn rank(
+        &self,
+        zset: &Zset<'_>,
+        score: Score,
+        member: &Bytes,
+        reverse: bool,
+    ) -> io::Result<Grant> {
+        let (len, before, mut found) = match self.histogram(zset)? {
+            None => {
+                let order = self.order(zset)?;
+                let rank = order.rank(score, member);
+                (order.len(), rank.unwrap_or(0), rank.is_some())
+            }
+            Some(histogram) => (histogram.len(), histogram.before(|other| other < score), false),
+        };
+        let mut lower = 0;
+        if !found {
+            self.visit_members(zset, score, &mut |other| {
+                lower += usize::from(other < *member);
+                found |= other == *member;
+            })?;
+        }
+        if !found {
+            return Ok(Grant::Done);
+        }
+        let rank = before + lower;
+        let count = if reverse { len - 1 - rank } else { rank };
+        Ok(Grant::Names { bulks: Vec::new(), count })
+    }
+
+    /// How many members have each score; `None` where the index is missing. Groups of which the
+    /// overlay speaks are looked at. If there are as many others as there are other members, each
+    /// has one, and none of them is read.
+    fn histogram(&self, zset: &Zset<'_>) -> io::Result<Option<Histogram>> {
+        let Zset { db, key, overlay, .. } = *zset;
+        let mut groups = match overlay.members.emptied {
+            true => Vec::new(),
+            false => match self.reader.scores(db, key)? {
+                None => return Ok(None),
+                Some(groups) => groups,
+            },
+        };
+        let there: HashSet<Score> = groups.iter().map(|group| group.score).collect();
+        let new = overlay.groups.keys().filter(|score| !there.contains(*score));
+        groups.extend(new.map(|score| Group { score: *score, is_dir: false }));
+        drop(there);
+        groups.sort_unstable_by_key(|group| group.score);
+        let mut counts: Vec<u64> = vec![1; groups.len()];
+        let is_alone = |group: &Group| !group.is_dir && !overlay.groups.contains_key(&group.score);
+        for (count, group) in counts.iter_mut().zip(&groups).filter(|(_, group)| !is_alone(group)) {
+            *count = self.group_len(zset, *group)?;
+        }
+        let len = match zset.count {
+            Some(count) => count,
+            None => self.element_count(db, key, Type::Zset, &overlay.members)?,
+        };
+        if counts.iter().sum::<u64>() != len {
+            let others = counts.iter_mut().zip(&groups).filter(|(_, group)| is_alone(group));
+            for (count, group) in others {
+                *count = self.group_len(zset, *group)?;
+            }
+        }
+        let sum = counts.iter().sum::<u64>();
+        if sum != len {
+            let text = format!(
+                "key '{}': its scores/ has {sum} members, its values/ {len}; run 'dredis repair'",
+                String::from_utf8_lossy(key)
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        let counted = groups.iter().map(|group| group.score).zip(counts);
+        let counted =
+            counted.map(|(score, count)| (score, u32::try_from(count).unwrap_or(u32::MAX)));
+        Ok(Some(counted.collect()))
+    }
+
+    /// How many members a group has, with the overlay.
+    fn group_len(&self, zset: &Zset<'_>, group: Group) -> io::Result<u64> {
+        let Zset { db, key, overlay, .. } = *zset;
+        if !group.is_dir || overlay.members.emptied {
+            let mut members = HashSet::new();
+            self.visit_members(zset, group.score, &mut |member| _ = members.insert(member))?;
+            return Ok(members.len() as u64);
+        }
+        let mut len = self.reader.group_len(db, key, group.score)?;
+        let Some(pending) = overlay.groups.get(&group.score) else { return Ok(len) };
+        let members: Vec<Bytes> = pending.keys().cloned().collect();
+        let found = self.reader.in_group_dir(db, key, group.score, &members)?;
+        for (present, was) in pending.values().zip(found) {
+            len = len + u64::from(*present) - u64::from(was);
+        }
+        Ok(len)
+    }
+
+    /// Visits the members of a score in order, or backwards, until `visit` answers false.
+    fn group(
+        &self,
+        zset: &Zset<'_>,
+        score: Score,
+        count: usize,
+        reverse: bool,
+        visit: &mut dyn FnMut(&Bytes) -> bool,
+    ) -> io::Result<()> {
+        let mut behind: Option<Bytes> = None;
+        for _ in 0..=count / PIECE_NAMES {
+            let piece = self.piece(zset, score, behind.as_ref(), reverse)?;
+            for member in &piece {
+                if !visit(member) {
+                    return Ok(());
+                }
+            }
+            behind = piece.into_iter().next_back();
+            if behind.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first members of a score behind one of them, in order or backwards: so many as a piece
+    /// has, or all there are.
+    fn piece(
+        &self,
+        zset: &Zset<'_>,
+        score: Score,
+        behind: Option<&Bytes>,
+        reverse: bool,
+    ) -> io::Result<Vec<Bytes>> {
+        let compare = |a: &Bytes, b: &Bytes| match reverse {
+            false => a.cmp(b),
+            true => b.cmp(a),
+        };
+        let (mut names, mut last): (Vec<Bytes>, Option<Bytes>) = (Vec::new(), None);
+        self.visit_members(zset, score, &mut |member| {
+            let before = behind.is_some_and(|behind| compare(&member, behind) != Ordering::Greater);
+            let beyond =
+                last.as_ref().is_some_and(|last| compare(&member, last) == Ordering::Greater);
+            if before || beyond {
+                return;
+            }
+            names.push(member);
+            if names.len() == 2 * PIECE_NAMES {
+                names.select_nth_unstable_by(PIECE_NAMES - 1, compare);
+                names.truncate(PIECE_NAMES);
+                last = names.last().cloned();
+            }
+        })?;
+        names.sort_unstable_by(compare);
+        names.dedup(); // People may have written a line twice.
+        names.truncate(PIECE_NAMES);
+        Ok(names)
+    }
+
+    /// Visits the members of a score, in no order.
+    fn visit_members(
+        &self,
+        zset: &Zset<'_>,
+        score: Score,
+        visit: &mut dyn FnMut(Bytes),
+    ) -> io::Result<()> {
+        let pending = zset.overlay.groups.get(&score);
+        let present = pending.into_iter().flatten().filter(|(_, present)| **present);
+        present.for_each(|(member, _)| visit(member.clone()));
+        if zset.overlay.members.emptied {
+            return Ok(());
+        }
+        let pass = self.reader.visit_group(zset.db, zset.key, score, &mut |member| {
+            if pending.is_none_or(|pending| !pending.contains_key(&member)) {
+                visit(member);
+            }
+            true
+        })?;
+        match pass {
+            Pass::Again => {
+                Err(io::Error::other("a group of a sorted set changed while it was read"))
+            }
+            Pass::Whole | Pass::Ended => Ok(()),
+        }
+    }
+
+    /// All members in order, from the files of the members.
+    fn order(&self, zset: &Zset<'_>) -> io::Result<Order> {
+        let (mut pairs, mut damaged) = (Vec::new(), None);
+        let (db, key, overlay) = (zset.db, zset.key, &zset.overlay.members);
+        self.visit(db, key, Type::Zset, overlay, true, &mut |name, content| {
+            match Score::from_content(content) {
+                Some(score) => pairs.push((score, name.clone())),
+                None => damaged = Some(name.clone()),
+            }
+            damaged.is_none()
+        })?;
+        match damaged {
+            None => Ok(pairs.into_iter().collect()),
+            Some(name) => {
+                let member = String::from_utf8_lossy(&name).into_owned();
+                let text = format!("the score of member '{member}': not a number");
+                Err(io::Error::new(io::ErrorKind::InvalidData, text))
+            }
+        }
+    }
+}
