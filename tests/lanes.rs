@@ -68,8 +68,12 @@ fn what_changes_while_an_order_is_read_is_in_what_is_kept() {
     first.call(client, &["SELECT", "1"]);
     first.call(client, &["ZADD", "z", "1", "far"]);
     assert!(first.settle() && first.stop());
-    for (beside, then) in BESIDE {
+    // All of it is kept where there is room, else how many members have each score.
+    for (cache_bytes, (beside, then)) in
+        [32 << 20, 2 << 20].into_iter().flat_map(|bytes| BESIDE.iter().map(move |one| (bytes, one)))
+    {
         let disk = disk.kill();
+        let setup = Setup { cache_bytes, ..setup.clone() };
         let mut machine = Machine::start(Arc::new(disk), &setup).expect("a start");
         let (reader, writer) = (machine.connect(), machine.connect());
         let words = |line: &str| line.split(' ').map(String::from).collect::<Vec<_>>();
@@ -90,7 +94,61 @@ fn what_changes_while_an_order_is_read_is_in_what_is_kept() {
             let reply = String::from_utf8_lossy(&reply).into_owned();
             let parts = reply.split("\r\n").filter(|part| !part.starts_with(['*', '$']));
             let parts: Vec<_> = parts.map(|part| part.trim_start_matches(':')).collect();
-            assert_eq!(parts.join(" ").trim(), *wanted, "{line} after {beside:?}");
+            assert_eq!(parts.join(" ").trim(), *wanted, "{line} after {beside:?}, {cache_bytes}");
         }
+    }
+}
+
+#[test]
+fn what_changes_while_a_score_is_read_is_in_what_is_known() {
+    const SCORES: usize = 2_000;
+    const SEEDS: u64 = 20;
+    let disk = SimDisk::new(SimSettings::default());
+    disk.set_bytes_total(1 << 30);
+    disk.set_inodes_total(1 << 18);
+    let setup = Setup { cache_bytes: 128 << 10, ..Setup::default() };
+    let mut first = Machine::start(Arc::new(disk.clone()), &setup).expect("a start");
+    let client = first.connect();
+    for begin in (0..SCORES).step_by(100) {
+        let mut words = vec!["ZADD".to_string(), "z".to_string()];
+        words.extend((begin..begin + 100).flat_map(|n| {
+            let score = (n / 2).to_string();
+            [score, format!("m:{n}")]
+        }));
+        first.call(client, &words);
+    }
+    assert!(first.settle() && first.stop());
+    for ((beside, wanted), seed) in [
+        ("ZADD z 0 a", "a m:0 m:1"),
+        ("ZREM z m:0", "m:1 m:2 m:3"),
+        ("ZADD z 7 m:0", "m:1 m:2 m:3"),
+        ("ZADD z 0 m:9", "m:0 m:1 m:9"),
+        ("DEL z", ""),
+    ]
+    .into_iter()
+    .flat_map(|one| (0..SEEDS).map(move |seed| (one, seed)))
+    {
+        let setup = Setup { seed, ..setup.clone() };
+        let mut machine = Machine::start(Arc::new(disk.kill()), &setup).expect("a start");
+        let (reader, writer) = (machine.connect(), machine.connect());
+        assert_eq!(machine.call(reader, &["ZCOUNT", "z", "0", "1"]), b":4\r\n");
+        machine.held = Some(Lane::Reader);
+        machine.send(reader, &["ZRANGE", "z", "0", "2"]);
+        machine.until_held();
+        machine.held = None;
+        let words: Vec<&str> = beside.split(' ').collect();
+        machine.call(writer, &words);
+        assert!(machine.settle());
+        while machine.engine.is_waiting(reader) {
+            machine.turn();
+        }
+        let reply = machine.call(writer, &["ZRANGE", "z", "0", "2"]);
+        let reply = String::from_utf8_lossy(&reply).into_owned();
+        let parts = reply.split("\r\n").filter(|part| !part.starts_with(['*', '$']));
+        assert_eq!(
+            parts.collect::<Vec<_>>().join(" ").trim(),
+            wanted,
+            "after {beside}, seed {seed}"
+        );
     }
 }

@@ -1,9 +1,9 @@
 //! What hashes, sets and sorted sets have in common: counting, listing, scanning and picking
 //! elements, whether they are in memory or not.
 //!
-//! A collection of up to [`small_max`](crate::keyspace::Keyspace::small_max) elements is brought into
-//! memory by whoever wants all of it. A larger one that is not there is listed by a helper, which
-//! makes the reply; picks are made near a random place of its directory.
+//! A collection of up to [`small_max`](crate::keyspace::Keyspace::small_max) elements is brought
+//! into memory by whoever wants all of it. A larger one that is not there is listed by a helper,
+//! which makes the reply; picks are made near a random place of its directory.
 
 use super::scan::{self, Options};
 use crate::backlog::Said;

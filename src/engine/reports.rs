@@ -38,30 +38,10 @@ impl Engine {
             }
             Report::TreeSynced(seq) => self.tree_synced(seq),
             Report::Loaded(miss, loaded) => self.loaded(&miss, loaded),
-            Report::Answer(id, grant, paused) => {
-                self.grant(id, grant.unwrap_or_else(Grant::Failed));
-                if paused {
-                    self.end_listing();
-                }
-            }
-            Report::Whole(id, db, key, zset) => {
-                self.keys.keep(db, &key, zset);
-                self.grant(id, Grant::Ranked);
-                self.end_listing();
-            }
-            Report::Histogram(id, db, key, histogram) => {
-                self.keys.end_histogram(db, &key, histogram);
-                self.grant(id, Grant::Ranked);
-                self.end_listing();
-            }
-            Report::ElementsCounted(id, db, key, count) => {
-                let grant = count.map(|count| {
-                    self.keys.end_count(db, &key, count);
-                    Grant::Done
-                });
-                self.grant(id, grant.unwrap_or_else(Grant::Failed));
-                self.end_listing();
-            }
+            Report::Answer(..)
+            | Report::Whole(..)
+            | Report::Histogram(..)
+            | Report::ElementsCounted(..) => self.take_answer(report),
             Report::Counted(db, count) => {
                 self.counted(db, count);
                 self.end_listing();
@@ -77,6 +57,33 @@ impl Engine {
                 }
             }
             Report::Fatal(text) => self.fatal = Some(text),
+        }
+    }
+
+    /// Takes in what a parked command asked for.
+    fn take_answer(&mut self, report: Report) {
+        let (id, grant, paused) = match report {
+            Report::Answer(id, grant, paused) => (id, grant.unwrap_or_else(Grant::Failed), paused),
+            Report::Whole(id, db, key, zset) => {
+                self.keys.keep(db, &key, zset);
+                (id, Grant::Ranked, true)
+            }
+            Report::Histogram(id, db, key, histogram) => {
+                self.keys.end_histogram(db, &key, histogram);
+                (id, Grant::Ranked, true)
+            }
+            Report::ElementsCounted(id, db, key, count) => {
+                let grant = count.map(|count| {
+                    self.keys.end_count(db, &key, count);
+                    Grant::Done
+                });
+                (id, grant.unwrap_or_else(Grant::Failed), true)
+            }
+            _ => unreachable!("the caller passes answers"),
+        };
+        self.grant(id, grant);
+        if paused {
+            self.end_listing();
         }
     }
 

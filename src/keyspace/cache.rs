@@ -122,8 +122,9 @@ impl Cache {
     }
 
     /// Moves the clock hand over up to `steps` slots and drops those that were not used since it
-    /// last passed and that no parked command asked for. Hands them to `dropped`.
-    pub fn sweep(&mut self, steps: usize, mut dropped: impl FnMut(Slot)) {
+    /// last passed and that no parked command asked for. Hands them to `dropped`. Answers whether
+    /// it ended at a large collection and looked at some of its elements.
+    pub fn sweep(&mut self, steps: usize, mut dropped: impl FnMut(Slot)) -> bool {
         for _ in 0..steps.min(self.slots.places()) {
             self.hand = (self.hand + 1) % self.slots.places();
             let place = self.hand as u32;
@@ -132,13 +133,14 @@ impl Cache {
                 slot.recent = false;
             } else if slot.value.as_ref().is_some_and(|value| value.known_len() > TRIM_MIN) {
                 self.trim(place);
-                break; // That was the work of a whole step.
+                return true; // That was the work of a whole step.
             } else if let Some(slot) = self.slots.remove(place) {
                 self.bytes -= slot.bytes;
                 self.evicted += slot.bytes as u64;
                 dropped(slot);
             }
         }
+        false
     }
 
     /// Drops elements of a large collection, but not the collection.

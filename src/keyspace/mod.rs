@@ -44,6 +44,9 @@ const FILTER_SHARE: usize = 16;
 pub const WARM_MAX: usize = 16;
 /// Slots that one step of an eviction looks at.
 const SWEEP_STEPS: usize = 256;
+/// Steps of one eviction that look at elements of large collections: some milliseconds, and more
+/// elements than come meanwhile.
+const TRIMS_MAX: usize = 32;
 
 /// A key that was opened: valid until the command that opened it has settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -453,20 +456,22 @@ impl Keyspace {
     /// Drops what was not used for the longest time until the cache is within its budget, and
     /// answers caches of flushed databases for a helper to free.
     pub fn evict(&mut self) -> Vec<Box<dyn Send>> {
-        let mut idle = 0;
-        while self.cache_bytes() > self.budget && idle < 4 * usize::from(DATABASES) {
+        let (mut idle, mut trims) = (0, 0);
+        let idle_max = 4 * usize::from(DATABASES);
+        while self.cache_bytes() > self.budget && idle < idle_max && trims < TRIMS_MAX {
             self.hand = (self.hand + 1) % self.caches.len();
             let (db, counts) = (self.hand as Db, &mut self.counts);
             let cache = &mut self.caches[self.hand];
-            cache.sweep(SWEEP_STEPS, |slot| {
+            let trimmed = cache.sweep(SWEEP_STEPS, |slot| {
                 if let Some(value) = slot.value {
                     counts.keep(db, slot.key, &value);
                 }
             });
             let evicted = cache.take_evicted();
             self.figures.evicted_bytes += evicted;
-            let pointless = evicted == 0 && cache.len() <= SWEEP_STEPS;
+            let pointless = evicted == 0 && !trimmed && cache.len() <= SWEEP_STEPS;
             idle = if pointless { idle + 1 } else { 0 };
+            trims += usize::from(trimmed);
         }
         std::mem::take(&mut self.retired)
     }

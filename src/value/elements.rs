@@ -131,6 +131,8 @@ pub struct Elements<V> {
     weight: usize,
     /// Where [`Elements::trim`] goes on.
     hand: usize,
+    /// Places for entries. (The map's own capacity sinks with each removal, and comes back.)
+    places: usize,
 }
 
 impl<V> Default for Elements<V> {
@@ -142,6 +144,7 @@ impl<V> Default for Elements<V> {
             absents: 0,
             weight: 0,
             hand: 0,
+            places: 0,
         }
     }
 }
@@ -179,6 +182,7 @@ impl<V: Weigh> Elements<V> {
             self.absents += usize::from(found.is_none());
             self.weight += place.key().weight() + found.as_ref().map_or(0, V::weight);
             place.insert(Known::new(found, true));
+            self.note_places();
         }
     }
 
@@ -207,6 +211,7 @@ impl<V: Weigh> Elements<V> {
         }
         self.complete = true;
         self.count = Count::Exact(self.known.len() as u64);
+        self.note_places();
     }
 
     /// Puts an element, which must be known; answers the value that it had.
@@ -229,7 +234,10 @@ impl<V: Weigh> Elements<V> {
         };
         match &old {
             Some(old) => self.weight -= old.weight(),
-            None => self.count = self.count.map(|count| count + 1),
+            None => {
+                self.count = self.count.map(|count| count + 1);
+                self.note_places();
+            }
         }
         old
     }
@@ -316,7 +324,7 @@ impl<V: Weigh> Elements<V> {
 
     /// Bytes it holds in memory, about, or will as soon as its table grows. O(1).
     pub fn bytes(&self) -> usize {
-        let (len, places) = (self.known.len(), self.known.capacity());
+        let (len, places) = (self.known.len(), self.places);
         let grows = places > FORESEEN_MIN && len + places / FORESEEN_SHARE > places;
         let places = if grows { places * 2 } else { places };
         size_of::<Self>() + places * Self::PLACE_BYTES + self.weight
@@ -366,9 +374,14 @@ impl<V: Weigh> Elements<V> {
     /// Gives memory back where much of it is free, so rarely that a removal stays O(1).
     fn give_back(&mut self) {
         let len = self.known.len();
-        if self.known.capacity() > GIVE_BACK_MIN.max(len * SPARSE) {
+        if self.places > GIVE_BACK_MIN.max(len * SPARSE) {
             self.known.shrink_to(len + len / 2);
+            self.places = self.known.capacity();
         }
+    }
+
+    fn note_places(&mut self) {
+        self.places = self.places.max(self.known.capacity());
     }
 
     fn present_len(&self) -> u64 {
@@ -481,6 +494,22 @@ mod tests {
         assert!(elements.trim(10) > 0);
         assert_eq!((elements.known_len(), elements.trim(10)), (0, 0));
         assert_eq!(Elements::<()>::new().trim(1), 0);
+    }
+
+    #[test]
+    fn what_comes_and_goes_stays_within_its_bytes() {
+        let (mut elements, mut most): (Elements<()>, usize) = (Elements::new(), 0);
+        for n in 0..300_000 {
+            let name = name(&n.to_string());
+            elements.learn(name.clone(), None);
+            elements.insert(name, ());
+            while elements.bytes() > 4 << 20 && n % 1000 == 0 {
+                elements.trim(1000);
+            }
+            most = most.max(elements.known.len());
+            assert!(elements.known.capacity() <= 57_344, "{}", elements.known.capacity());
+        }
+        assert!(most > 50_000 && elements.known_len() > 50_000, "{most}");
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Ranked {
         let mut lacking = Vec::new();
         let (mut first, groups) = self.histogram.from_rank(ranks.start);
         for (score, count) in groups {
-            if first >= ranks.end {
+            if first >= ranks.end || ranks.is_empty() {
                 break;
             }
             if !self.knows(score) {

@@ -219,6 +219,33 @@ mod tests {
         pairs
     }
 
+    fn histogram(truth: &BTreeMap<Bytes, Score>) -> Histogram {
+        let mut histogram = Histogram::default();
+        truth.values().for_each(|score| histogram.add(*score));
+        histogram
+    }
+
+    /// What is known of an order is what a sorted list has.
+    fn check_ranked(ranked: &Ranked, truth: &BTreeMap<Bytes, Score>, rng: &mut Rng) {
+        let pairs = sorted(truth);
+        assert!(ranked.histogram().iter().eq(histogram(truth).iter()));
+        let (one, other) = (rng.index(pairs.len() + 1), rng.index(pairs.len() + 1));
+        let ranks = one.min(other)..one.max(other);
+        let scores = pairs[ranks.clone()].iter().map(|(score, _)| *score);
+        let lacking = ranked.lacking(ranks.clone(), usize::MAX).expect("no limit");
+        assert!(lacking.iter().all(|score| !ranked.knows(*score)));
+        assert_eq!(lacking.is_empty(), scores.clone().all(|score| ranked.knows(score)));
+        if lacking.is_empty() {
+            let members = ranked.members(ranks.clone()).map(|(score, name)| (score, name.clone()));
+            assert!(members.eq(pairs[ranks].iter().cloned()));
+        }
+        for (rank, (score, member)) in pairs.iter().enumerate() {
+            if ranked.knows(*score) {
+                assert_eq!(ranked.rank(*score, member), Some(rank));
+            }
+        }
+    }
+
     #[test]
     fn the_order_follows_the_scores() {
         let mut rng = Rng::new(5);
@@ -232,18 +259,28 @@ mod tests {
             match rng.index(100) {
                 0 => zset.complete(truth.clone()),
                 1 => _ = zset.trim(rng.index(300)),
-                2..5 if zset.order().is_some() => {
+                2 => zset.set_histogram(histogram(&truth)),
+                3 if zset.ranked().is_some() => {
+                    let group = truth.iter().filter(|(_, score)| **score == new);
+                    zset.learn_group(new, group.map(|(member, _)| member.clone()));
+                    assert!(zset.ranked().is_some_and(|ranked| ranked.knows(new)));
+                }
+                4..7 if zset.order().is_some() => {
                     let start = rng.index(truth.len() + 1);
                     for (_, gone) in zset.remove_range(start..start + 5) {
                         truth.remove(&gone);
                     }
                 }
-                5..40 => assert_eq!(zset.remove(&name), truth.remove(&name)),
+                7..40 => assert_eq!(zset.remove(&name), truth.remove(&name)),
                 40..60 => assert_eq!(zset.score(&name), truth.get(&name).copied()),
                 _ => assert_eq!(zset.insert(name.clone(), new), truth.insert(name, new)),
             }
             assert_eq!(zset.count(), Count::Exact(truth.len() as u64));
             assert_eq!(zset.order().is_some(), zset.elements().is_complete());
+            if let Some(ranked) = zset.ranked() {
+                assert!(zset.order().is_none());
+                check_ranked(ranked, &truth, &mut rng);
+            }
             if let (0, Some(order)) = (step % 20, zset.order()) {
                 let pairs = order.iter().map(|(score, member)| (score, member.clone()));
                 assert!(pairs.eq(sorted(&truth)), "step {step}");
