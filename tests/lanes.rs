@@ -73,7 +73,7 @@ fn what_changes_while_an_order_is_read_is_in_what_is_kept() {
         [32 << 20, 2 << 20].into_iter().flat_map(|bytes| BESIDE.iter().map(move |one| (bytes, one)))
     {
         let disk = disk.kill();
-        let setup = Setup { cache_bytes, ..setup.clone() };
+        let setup = Setup { cache_bytes, ..setup };
         let mut machine = Machine::start(Arc::new(disk), &setup).expect("a start");
         let (reader, writer) = (machine.connect(), machine.connect());
         let words = |line: &str| line.split(' ').map(String::from).collect::<Vec<_>>();
@@ -128,7 +128,7 @@ fn what_changes_while_a_score_is_read_is_in_what_is_known() {
     .into_iter()
     .flat_map(|one| (0..SEEDS).map(move |seed| (one, seed)))
     {
-        let setup = Setup { seed, ..setup.clone() };
+        let setup = Setup { seed, ..setup };
         let mut machine = Machine::start(Arc::new(disk.kill()), &setup).expect("a start");
         let (reader, writer) = (machine.connect(), machine.connect());
         assert_eq!(machine.call(reader, &["ZCOUNT", "z", "0", "1"]), b":4\r\n");

@@ -60,7 +60,7 @@ pub(super) fn reply_all(
     cx.keys.collection(slot, kind)?;
     if let Some(Grant::Names { bulks, count }) = take_grant(cx)? {
         begin(&mut cx.reply, count);
-        cx.reply.raw(&bulks);
+        cx.reply.raw(bulks);
         return Ok(Done);
     }
     let Some(value) = cx.keys.collection(slot, kind)? else {

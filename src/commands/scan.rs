@@ -42,7 +42,7 @@ fn keys(cx: &mut Cx<'_, '_>) -> Result {
     cx.keys.show_all();
     if let Grant::Names { bulks, count } = grant {
         cx.reply.array(count);
-        cx.reply.raw(&bulks);
+        cx.reply.raw(bulks);
     }
     Ok(Done)
 }

@@ -114,7 +114,7 @@ fn reply_range(cx: &mut Cx<'_, '_>, form: Form) -> Result {
     let shape = Shape::new(with_scores, cx.reply.protocol());
     if let Some((bulks, count)) = answered(cx, key)? {
         cx.reply.members(shape, count);
-        cx.reply.raw(&bulks);
+        cx.reply.raw(bulks);
         return Ok(Done);
     }
     let picked = match Ordered::open(cx, key, Use::Read)? {

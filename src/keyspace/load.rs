@@ -440,15 +440,14 @@ impl Sources<'_, '_> {
         matches!(&*self.value, Value::Zset(zset) if zset.ranked().is_some())
     }
 
-    /// All members with a score are known: those that the tree's group has, but for what the backlog
-    /// says of the group. What is pending for the members themselves may be in the tree already.
+    /// All members with a score are known: those that the tree's group has, but for what the
+    /// backlog says of it. What is pending for the members themselves may be in the tree already.
     fn take_group(&mut self, score: Score, members: Vec<Bytes>) {
         let Value::Zset(zset) = &mut *self.value else { return };
-        let stays =
-            |member: &Bytes| match self.view.element(&Element::Scored(score, member.clone())) {
-                Said::Absent => false,
-                Said::Is(_) | Said::Tree => true,
-            };
+        let stays = |member: &Bytes| {
+            let scored = Element::Scored(score, member.clone());
+            !matches!(self.view.element(&scored), Said::Absent)
+        };
         zset.learn_group(score, members.into_iter().filter(stays));
         if zset.ranked().is_some_and(|ranked| !ranked.knows(score)) {
             let pending = pending_groups(self.view).remove(&score).unwrap_or_default();

@@ -583,8 +583,8 @@ pub struct ElementOverlay {
     pub emptied: bool,
 }
 
-/// A sorted set as memory knows it, laid over a listing of the tree. Of one change the tree may have
-/// what it does to the member and not yet what it does to the groups, or the other way round.
+/// A sorted set as memory knows it, laid over a listing of the tree. Of one change the tree may
+/// have what it does to the member and not yet what it does to the groups, or the other way round.
 #[derive(Clone, Debug, Default)]
 pub struct ScoreOverlay {
     /// What is laid over the members' own files.

@@ -10,7 +10,7 @@ use crate::base::score::Score;
 use crate::keyspace::{Error, Grant, Ranging, ScoreOverlay, reply_too_long};
 use crate::layout::collections::{Group, Pass};
 use crate::layout::op::{Db, Type};
-use crate::resp::{Protocol, Reply, Shape};
+use crate::resp::{Protocol, ROOM_BYTES, Reply, Shape};
 use crate::value::{Histogram, MemberRange, Order, ZsetValue};
 use hashbrown::HashSet;
 use std::cmp::Ordering;
@@ -89,6 +89,7 @@ impl ReaderWorker {
         });
         walked.map_err(|error| cannot_read(&error))?;
         let within = bulks.len() as u64 <= bytes_max;
+        bulks.reserve(ROOM_BYTES);
         if within { Ok(Grant::Names { bulks, count }) } else { Err(reply_too_long(bytes_max)) }
     }
 

@@ -13,6 +13,7 @@ use crate::keyspace::{
 };
 use crate::layout::op::{Content, Db, Key, Type};
 use crate::layout::reader::{Loaded, TreeReader, What};
+use crate::resp::ROOM_BYTES;
 use std::io;
 
 /// A question about the elements of a collection.
@@ -91,6 +92,7 @@ impl ReaderWorker {
                 })
                 .map_err(|error| cannot_read(&error))?;
         }
+        bulks.reserve(ROOM_BYTES);
         if within { Ok(Grant::Names { bulks, count }) } else { Err(reply_too_long(bytes_max)) }
     }
 
@@ -264,6 +266,7 @@ impl ReaderWorker {
         });
         listed.map_err(|error| cannot_read(&error))?;
         let within = bulks.len() as u64 <= bytes_max;
+        bulks.reserve(ROOM_BYTES);
         if within { Ok(Grant::Names { bulks, count }) } else { Err(reply_too_long(bytes_max)) }
     }
 

@@ -10,4 +10,4 @@ mod reply;
 
 pub use args::{Args, OwnedArgs, Span};
 pub use parser::{Limits, Parsed, Parser, ProtocolError, glance};
-pub use reply::{Protocol, Reply, Shape};
+pub use reply::{Protocol, ROOM_BYTES, Reply, Shape};

@@ -38,6 +38,11 @@ impl Shape {
     }
 }
 
+/// A finished reply of so many bytes is taken over with its memory,
+const TAKEN_MIN: usize = 256 << 10;
+/// if it has room for what may be before it: so much.
+pub const ROOM_BYTES: usize = 4096;
+
 /// A writer of replies at the end of an output buffer.
 #[derive(Debug)]
 pub struct Reply<'a> {
@@ -240,9 +245,15 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Bytes that are a finished reply already.
-    pub fn raw(&mut self, reply: &[u8]) {
-        self.out.extend_from_slice(reply);
+    /// Bytes that are a finished reply, or the rest of one. Many are not copied where little is
+    /// before them: then their memory becomes the buffer.
+    pub fn raw(&mut self, mut reply: Vec<u8>) {
+        if reply.len() >= TAKEN_MIN && self.out.len() <= ROOM_BYTES {
+            reply.splice(..0, self.out.drain(..));
+            *self.out = reply;
+        } else {
+            self.out.extend_from_slice(&reply);
+        }
     }
 
     /// The beginning of an array of `len` members of a sorted set.

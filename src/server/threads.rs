@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A thread that works gives back what memory it has free so often, and once more when it rests.
-pub const COLLECT_EVERY: Duration = Duration::from_secs(1);
+pub const COLLECT_EVERY: Duration = Duration::from_millis(100);
 
 /// The helper threads.
 pub struct Threads {

@@ -1,5 +1,5 @@
-//! A sorted set: members with their scores, all of them or those that memory knows, and their order:
-//! of all members, or what [`Ranked`] knows of it.
+//! A sorted set: members with their scores, all of them or those that memory knows, and their
+//! order: of all members, or what [`Ranked`] knows of it.
 //!
 //! Who uses a member has made it known first: see [`Elements`].
 
