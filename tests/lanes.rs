@@ -152,3 +152,45 @@ fn what_changes_while_a_score_is_read_is_in_what_is_known() {
         );
     }
 }
+
+/// What is larger than memory keeps, right after a start.
+fn cold(setup: &Setup, requests: &[Vec<String>]) -> Machine {
+    let disk = SimDisk::new(SimSettings::default());
+    disk.set_bytes_total(1 << 30);
+    disk.set_inodes_total(1 << 18);
+    let mut first = Machine::start(Arc::new(disk.clone()), setup).expect("a start");
+    let client = first.connect();
+    for request in requests {
+        first.call(client, request);
+    }
+    assert!(first.settle() && first.stop());
+    Machine::start(Arc::new(disk.kill()), setup).expect("a start")
+}
+
+#[test]
+fn a_range_that_is_too_long_is_refused_though_its_scores_are_known() {
+    let setup = Setup { cache_bytes: 128 << 10, reply_bytes: 4096, ..Setup::default() };
+    let add = |begin: usize| {
+        let some = (begin..begin + 100).flat_map(|n| [n.to_string(), format!("member:{n}")]);
+        ["ZADD".to_string(), "z".to_string()].into_iter().chain(some).collect()
+    };
+    let requests: Vec<_> = (0..2_000).step_by(100).map(add).collect();
+    let mut machine = cold(&setup, &requests);
+    let client = machine.connect();
+    assert_eq!(machine.call(client, &["ZCOUNT", "z", "5", "9"]), b":5\r\n");
+    let reply = machine.call(client, &["ZRANGE", "z", "0", "-1"]);
+    assert!(reply.starts_with(b"-ERR the reply would be longer than 4096 bytes"), "{reply:?}");
+    assert_eq!(machine.call(client, &["ZRANGE", "z", "7", "7"]), b"*1\r\n$8\r\nmember:7\r\n");
+}
+
+/// The full name of a long one lies beside its file: the directory has an entry more.
+#[test]
+fn a_collection_with_an_entry_more_than_elements_is_read() {
+    let setup = Setup { cache_bytes: 16 << 10, ..Setup::default() };
+    let fields = (0..519).map(|n| n.to_string()).chain(["x".repeat(300)]);
+    let requests: Vec<Vec<String>> =
+        fields.map(|field| ["HSET", "h", &field, "v"].map(String::from).to_vec()).collect();
+    let mut machine = cold(&setup, &requests);
+    let client = machine.connect();
+    assert!(machine.call(client, &["HKEYS", "h"]).starts_with(b"*520\r\n"));
+}

@@ -115,12 +115,12 @@ pub(super) fn ask<T>(cx: &mut Cx<'_, '_>, key: &[u8], asked: Ranging) -> Result<
 
 /// What a helper has answered to [`ask`]: an encoded reply, and a number.
 pub(super) fn answered(cx: &mut Cx<'_, '_>, key: &[u8]) -> Result<Option<(Vec<u8>, usize)>> {
-    if !matches!(cx.grant, Some(Grant::Names { .. })) {
+    if !matches!(cx.grant, Some(Grant::Names { .. } | Grant::Failed(_))) {
         return Ok(None);
     }
     let slot = cx.look(key, Want::Meta)?;
     cx.keys.zset(slot)?;
-    match cx.grant.take() {
+    match take_grant(cx)? {
         Some(Grant::Names { bulks, count }) => Ok(Some((bulks, count))),
         _ => Ok(None),
     }

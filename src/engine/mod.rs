@@ -364,6 +364,7 @@ impl Engine {
     /// Answers a parked command with an error instead of running it again.
     fn fail_parked(&mut self, id: ClientId, error: &Error) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.grant = None; // It was for this command.
         let protocol = self.clients.get(id).map(|client| client.protocol).unwrap_or_default();
         crate::resp::Reply::new(&mut session.output, protocol).error_bytes(&error.0);
         self.server.stats.commands += 1;

@@ -75,7 +75,7 @@ pub struct Miss {
     pub key: Key,
     /// What of it is needed.
     pub wanted: Wanted,
-    /// Of how many elements the backlog speaks: the tree may have so many that are gone.
+    /// Where some are listed, of how many elements the backlog speaks: so many of them may be gone.
     pub pending: usize,
 }
 

@@ -271,7 +271,10 @@ impl Keyspace {
         if let Some(index) = self.absorb(db, key, want, None, &[])? {
             return Ok(index);
         }
-        let pending = self.backlog.view(db, key, &[]).elements_len();
+        let pending = match want {
+            Want::Few(_) | Want::Removal(_) => self.backlog.view(db, key, &[]).elements_len(),
+            _ => 0,
+        };
         let miss = Miss { db, key: key.into(), wanted: want.keep(), pending };
         if self.loads.contains_key(key_of(db, key).as_ref()) {
             return Err(self.miss(miss));

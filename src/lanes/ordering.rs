@@ -4,13 +4,14 @@
 //! Of the members at most [`PIECE_NAMES`] are held at once, however many there are: a group of more
 //! is gone through again for each piece. Of the scores all are, 12 bytes each.
 
-use super::reading::{ReaderWorker, cannot_read};
+use super::reading::{ReaderWorker, admitted, cannot_read};
 use crate::base::bytes::Bytes;
 use crate::base::score::Score;
-use crate::keyspace::{Error, Grant, Ranging, ScoreOverlay, reply_too_long};
+use crate::disk::Wait;
+use crate::keyspace::{Error, Grant, Ranging, ScoreOverlay};
 use crate::layout::collections::{Group, Pass};
 use crate::layout::op::{Db, Type};
-use crate::resp::{Protocol, ROOM_BYTES, Reply, Shape};
+use crate::resp::{Protocol, Reply, Shape};
 use crate::value::{Histogram, MemberRange, Order, ZsetValue};
 use hashbrown::HashSet;
 use std::cmp::Ordering;
@@ -88,9 +89,7 @@ impl ReaderWorker {
             bulks.len() as u64 <= bytes_max
         });
         walked.map_err(|error| cannot_read(&error))?;
-        let within = bulks.len() as u64 <= bytes_max;
-        bulks.reserve(ROOM_BYTES);
-        if within { Ok(Grant::Names { bulks, count }) } else { Err(reply_too_long(bytes_max)) }
+        admitted(bulks, count, bytes_max)
     }
 
     /// Visits the members of a range in its direction until `visit` answers false.
@@ -191,7 +190,10 @@ impl ReaderWorker {
             })?;
         }
         if !found {
-            return Ok(Grant::Done);
+            return match self.score(zset, member)? {
+                Some(now) if now == score => Err(wrong_index(zset.key, "lacks a member")),
+                _ => Ok(Grant::Done),
+            };
         }
         let rank = before + lower;
         let count = if reverse { len - 1 - rank } else { rank };
@@ -210,10 +212,10 @@ impl ReaderWorker {
                 Some(groups) => groups,
             },
         };
-        let there: HashSet<Score> = groups.iter().map(|group| group.score).collect();
-        let new = overlay.groups.keys().filter(|score| !there.contains(*score));
-        groups.extend(new.map(|score| Group { score: *score, is_dir: false }));
-        drop(there);
+        groups.sort_unstable_by_key(|group| group.score);
+        let is_new = |score: &&Score| groups.binary_search_by_key(*score, |at| at.score).is_err();
+        let new: Vec<Score> = overlay.groups.keys().filter(is_new).copied().collect();
+        groups.extend(new.into_iter().map(|score| Group { score, is_dir: false }));
         groups.sort_unstable_by_key(|group| group.score);
         let mut counts: Vec<u64> = vec![1; groups.len()];
         let is_alone = |group: &Group| !group.is_dir && !overlay.groups.contains_key(&group.score);
@@ -232,16 +234,28 @@ impl ReaderWorker {
         }
         let sum = counts.iter().sum::<u64>();
         if sum != len {
-            let text = format!(
-                "key '{}': its scores/ has {sum} members, its values/ {len}; run 'dredis repair'",
-                String::from_utf8_lossy(key)
-            );
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            return Err(wrong_index(key, &format!("has {sum} members and not the {len}")));
         }
         let counted = groups.iter().map(|group| group.score).zip(counts);
         let counted =
             counted.map(|(score, count)| (score, u32::try_from(count).unwrap_or(u32::MAX)));
         Ok(Some(counted.collect()))
+    }
+
+    /// The score of a member, from its own file.
+    fn score(&self, zset: &Zset<'_>, member: &Bytes) -> io::Result<Option<Score>> {
+        let overlay = &zset.overlay.members;
+        let content = match overlay.elements.get(member) {
+            Some(content) => content.clone(),
+            None if overlay.emptied => None,
+            None => {
+                let names = std::slice::from_ref(member);
+                let found =
+                    self.reader.elements(zset.db, zset.key, Type::Zset, names, Wait::Yes)?;
+                found.into_iter().next().flatten()
+            }
+        };
+        Ok(content.and_then(|text| Score::from_content(&text)))
     }
 
     /// How many members a group has, with the overlay.
@@ -368,4 +382,10 @@ impl ReaderWorker {
             }
         }
     }
+}
+
+fn wrong_index(key: &[u8], what: &str) -> io::Error {
+    let key = String::from_utf8_lossy(key);
+    let text = format!("key '{key}': its scores/ {what} that its values/ say; run 'dredis repair'");
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }

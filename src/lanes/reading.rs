@@ -92,8 +92,7 @@ impl ReaderWorker {
                 })
                 .map_err(|error| cannot_read(&error))?;
         }
-        bulks.reserve(ROOM_BYTES);
-        if within { Ok(Grant::Names { bulks, count }) } else { Err(reply_too_long(bytes_max)) }
+        admitted(bulks, count, bytes_max)
     }
 
     fn count(&self, db: Db, overlay: &Overlay) -> io::Result<u64> {
@@ -265,9 +264,7 @@ impl ReaderWorker {
             bulks.len() as u64 <= bytes_max
         });
         listed.map_err(|error| cannot_read(&error))?;
-        let within = bulks.len() as u64 <= bytes_max;
-        bulks.reserve(ROOM_BYTES);
-        if within { Ok(Grant::Names { bulks, count }) } else { Err(reply_too_long(bytes_max)) }
+        admitted(bulks, count, bytes_max)
     }
 
     pub(super) fn element_count(
@@ -320,6 +317,15 @@ fn push_bulk(bulks: &mut Vec<u8>, bytes: &[u8]) {
     bulks.extend_from_slice(b"\r\n");
     bulks.extend_from_slice(bytes);
     bulks.extend_from_slice(b"\r\n");
+}
+
+/// What was encoded, if it is not longer than it may be.
+pub(super) fn admitted(mut bulks: Vec<u8>, count: usize, bytes_max: u64) -> Result<Grant, Error> {
+    if bulks.len() as u64 > bytes_max {
+        return Err(reply_too_long(bytes_max));
+    }
+    bulks.reserve(ROOM_BYTES);
+    Ok(Grant::Names { bulks, count })
 }
 
 pub(super) fn cannot_read(error: &io::Error) -> Error {

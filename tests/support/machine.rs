@@ -36,6 +36,8 @@ pub struct Setup {
     pub backlog_bytes: u64,
     /// Budget of the cache.
     pub cache_bytes: u64,
+    /// Bound of a reply.
+    pub reply_bytes: u64,
     /// Chance, for the order of turns among others.
     pub seed: u64,
     /// The wall clock at the start.
@@ -51,6 +53,7 @@ impl Default for Setup {
             segment_bytes: 4096,
             backlog_bytes: 16 << 10,
             cache_bytes: 1 << 20,
+            reply_bytes: 1 << 30,
             seed: 1,
             now_ms: 1_700_000_000_000,
             moved_min: 5,
@@ -65,6 +68,7 @@ impl Setup {
         config.fsync = self.fsync;
         config.backlog_bytes = self.backlog_bytes;
         config.cache_bytes = self.cache_bytes;
+        config.reply_bytes = self.reply_bytes;
         config
     }
 
