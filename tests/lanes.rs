@@ -153,6 +153,42 @@ fn what_changes_while_a_score_is_read_is_in_what_is_known() {
     }
 }
 
+/// What was dropped from the cache, while the tree still has what it was before.
+#[test]
+fn an_order_that_only_the_backlog_has_is_read() {
+    let setup = Setup {
+        cache_bytes: 16 << 10,
+        backlog_bytes: 16 << 20,
+        segment_bytes: 1 << 20,
+        ..Setup::default()
+    };
+    for others in 0..10 {
+        let disk = SimDisk::new(SimSettings::default());
+        let mut machine = Machine::start(Arc::new(disk), &setup).expect("a start");
+        let client = machine.connect();
+        machine.call(client, &["ZADD", "z", "1", "old"]);
+        assert!(machine.settle());
+        machine.held = Some(Lane::Writer);
+        machine.call(client, &["SET", "a", "1"]);
+        machine.until_held();
+        machine.call(client, &["DEL", "z"]);
+        for begin in (0..4_000).step_by(100) {
+            let mut words = vec!["ZADD".to_string(), "z".to_string()];
+            words.extend(
+                (begin..begin + 100).flat_map(|n| [(n / 10).to_string(), format!("m:{n}")]),
+            );
+            machine.call(client, &words);
+        }
+        for n in 0..others {
+            machine.call(client, &["SET", &format!("other:{n}"), "x"]);
+        }
+        machine.held = None;
+        let reply = machine.call(client, &["ZPOPMAX", "z"]);
+        assert_eq!(reply, b"*2\r\n$6\r\nm:3999\r\n$3\r\n399\r\n");
+        assert_eq!(machine.call(client, &["ZREVRANK", "z", "m:3998"]), b":0\r\n");
+    }
+}
+
 /// What is larger than memory keeps, right after a start.
 fn cold(setup: &Setup, requests: &[Vec<String>]) -> Machine {
     let disk = SimDisk::new(SimSettings::default());

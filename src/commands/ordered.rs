@@ -76,9 +76,9 @@ pub(super) fn pick(
     let ranks = range.ranks_of_scores(known.histogram());
     let Some(ranks) = ranks.filter(|ranks| ranks.len() <= small_max) else { return Ok(None) };
     let Some(lacking) = known.lacking(ranks.clone(), small_max) else { return Ok(None) };
-    cx.keys.open_as(cx.db, key, Want::Groups(&lacking), Use::Look)?;
-    let members = ranked(cx.keys, slot).members(ranks);
-    let mut pairs: Vec<Pair> = members.map(|(score, member)| (score, member.clone())).collect();
+    let slot = cx.keys.open_as(cx.db, key, Want::Groups(&lacking), Use::Look)?;
+    // They may all be known now: where the backlog hides the tree, it has them.
+    let mut pairs = cx.keys.zset(slot)?.map_or_else(Vec::new, |zset| zset.members(ranks));
     if range.reverse {
         pairs.reverse();
     }

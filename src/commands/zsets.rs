@@ -308,8 +308,8 @@ fn find(
             if !ranked(cx.keys, slot).knows(score) && histogram.count(score) > cx.keys.small_max() {
                 (None, len)
             } else {
-                cx.keys.open_as(cx.db, key, Want::Groups(&[score]), Use::Look)?;
-                (ranked(cx.keys, slot).rank(score, member), len)
+                let slot = cx.keys.open_as(cx.db, key, Want::Groups(&[score]), Use::Look)?;
+                (cx.keys.zset(slot)?.and_then(|zset| zset.rank(score, member)), len)
             }
         }
         Some(Ordered::Cold) => (None, 0),

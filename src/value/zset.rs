@@ -119,6 +119,24 @@ impl ZsetValue {
         self.ranked.as_deref()
     }
 
+    /// The members of these ranks in order, all of which must be known.
+    pub fn members(&self, ranks: Range<usize>) -> Vec<Pair> {
+        let pair = |(score, member): (Score, &Bytes)| (score, member.clone());
+        match (&self.order, &self.ranked) {
+            (Some(order), _) => order.iter_from(ranks.start).take(ranks.len()).map(pair).collect(),
+            (None, Some(ranked)) => ranked.members(ranks).map(pair).collect(),
+            (None, None) => unreachable!("without an order no member of a rank is known"),
+        }
+    }
+
+    /// The rank of a member that has this score; all members of that score must be known.
+    pub fn rank(&self, score: Score, member: &[u8]) -> Option<usize> {
+        match (&self.order, &self.ranked) {
+            (Some(order), _) => order.rank(score, member),
+            (None, ranked) => ranked.as_ref()?.rank(score, member),
+        }
+    }
+
     /// Notes how many members have each score. Does nothing where all members are known.
     pub fn set_histogram(&mut self, histogram: Histogram) {
         if !self.scores.is_complete() {

@@ -261,7 +261,7 @@ class Server:
                     return int(line.split()[1]) * 1024
         raise Lost("no VmRSS for process %d" % self.process.pid)
 
-    def log_tail(self, lines=15):
+    def log_tail(self, lines=40):
         with open(self.log.name, errors="replace") as log:
             return "".join(log.readlines()[-lines:])
 
