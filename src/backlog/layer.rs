@@ -153,7 +153,8 @@ impl Layer {
         Some(entry)
     }
 
-    /// Splits off the databases to clear and the oldest changes, up to about `bytes_max`.
+    /// Splits off the databases to clear and the oldest changes, up to about `bytes_max`: whole keys
+    /// and then, of one that has too much, its oldest elements.
     pub fn take(&mut self, bytes_max: usize) -> Layer {
         let mut taken = self.take_cleared();
         taken.hints = std::mem::take(&mut self.hints);
@@ -166,6 +167,7 @@ impl Layer {
                 Some(part) => {
                     taken.push(db, part);
                     self.insert(db, entry);
+                    break; // A layer has a key once.
                 }
             }
         }

@@ -392,7 +392,7 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::op::Type;
+    use crate::layout::op::{Element, Type};
 
     fn make(key: &str) -> Op {
         Op::Make(0, key.as_bytes().into(), Type::String)
@@ -428,6 +428,34 @@ mod tests {
         }
         assert_eq!(applied, [2, 4, 5], "what is being applied does not count yet");
         assert_eq!(backlog.applied_seq(), 6);
+    }
+
+    #[test]
+    fn what_is_left_of_a_key_that_is_split_is_still_seen() {
+        let put = |name: &[u8], len: usize| {
+            let content = Content::from(vec![b'x'; len]);
+            Op::Put(0, b"h"[..].into(), Element::Field(name.into()), content)
+        };
+        for lens in [[1, 1, 9_000], [9_000, 1, 1], [1, 9_000, 1]] {
+            let names = [&b"a"[..], b"b", b"c"];
+            let puts: Vec<Op> = names.iter().zip(lens).map(|(name, len)| put(name, len)).collect();
+            let mut backlog = durable(&[&puts]);
+            while backlog.take(1_000).is_some() {
+                let layer = backlog.applying().expect("it was just handed out");
+                let applied: Vec<_> = layer.changes().map(|change| change.key.clone()).collect();
+                assert_eq!(applied.len(), 1, "a layer has a key once");
+                let left = backlog.durable.first.changes().flat_map(|change| change.elements);
+                let applying = layer.changes().flat_map(|change| change.elements);
+                let unwritten: Vec<&[u8]> =
+                    left.chain(applying).map(|(element, _)| element.name().as_slice()).collect();
+                for name in &names {
+                    let said = backlog.view(0, b"h", &[]).element(&Element::Field((*name).into()));
+                    let is_unwritten = unwritten.contains(name);
+                    assert_eq!(matches!(said, Said::Is(_)), is_unwritten, "{name:?} of {lens:?}");
+                }
+                backlog.applied(&[]);
+            }
+        }
     }
 
     #[test]
