@@ -230,19 +230,29 @@ impl Folder {
     /// Visits the records; tells an ordinary end from damage.
     fn replay(&self, disk: &dyn Disk, visit: &mut dyn FnMut(Record)) -> Result<Outcome, Error> {
         let outcome = replay::replay(disk, &self.row, self.base(), visit)?;
-        if self.copy_of.is_some() {
-            return Ok(outcome);
+        if let Some(first) = self.copy_of {
+            return self.admit_copy(first, outcome);
         }
         let claim = replay::find_claim(disk, &self.row, &self.damaged, &outcome)?;
         let Some((id, at, durable)) = claim else { return Ok(outcome) };
-        let (file, offset, came) = match outcome.end {
-            Some((id, at, came)) => (segment_path(id), at as u64, came),
-            None => (FOLDER.to_string(), 0, "no segment"),
-        };
+        let (file, offset, came) = outcome.came();
         let missing = outcome.last + 1;
         let path = segment_path(id);
         let what = format!("expected record {missing}, came {came}, before {path} at offset {at}");
         Err(Error::Corrupt { file, offset, what, durable_claim: Some(durable) })
+    }
+
+    /// A copy may end anywhere behind the record that it needs first, but must have all before it.
+    fn admit_copy(&self, first: Seq, outcome: Outcome) -> Result<Outcome, Error> {
+        if outcome.reaches_base {
+            return Ok(outcome);
+        }
+        let (file, offset, came) = outcome.came();
+        let what = format!(
+            "expected the copy of a backup to go on at record {first}, came {came}: an older copy \
+             of a file was kept; run scripts/backup again"
+        );
+        Err(Error::Corrupt { file, offset, what, durable_claim: None })
     }
 }
 

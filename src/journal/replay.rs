@@ -6,7 +6,7 @@
 
 use super::frame::{self, Frame, Kind, Parsed};
 use super::header::{self, Header};
-use super::{Error, Record, ops, segment_path};
+use super::{Error, FOLDER, Record, ops, segment_path};
 use crate::base::variant::{Step, step};
 use crate::disk::{Disk, Wait};
 use crate::layout::op::Seq;
@@ -44,6 +44,8 @@ pub struct Outcome {
     pub start: usize,
     /// Newest complete record, or the base where there is none behind it.
     pub last: Seq,
+    /// Every record that there is up to the base was read, or needs not be: none is missing there.
+    pub reaches_base: bool,
     /// Epoch of the newest record; 0 without one.
     pub epoch: u64,
     /// Number of records visited.
@@ -52,6 +54,16 @@ pub struct Outcome {
     pub bytes: u64,
     /// Where the next record was expected: segment, offset, what came instead.
     pub end: Option<(u64, usize, &'static str)>,
+}
+
+impl Outcome {
+    /// What came in place of the next record: file, offset, and what that is.
+    pub fn came(&self) -> (String, u64, &'static str) {
+        match self.end {
+            Some((id, at, came)) => (segment_path(id), at as u64, came),
+            None => (FOLDER.to_string(), 0, "no segment"),
+        }
+    }
 }
 
 /// Visits the records behind `base` in `row`, which is in order of generation.
@@ -86,8 +98,10 @@ pub fn replay(
     if !step(Step::CloseChain) {
         walk.visit_open_chain(visit);
     }
+    let nothing = row.is_empty();
     Ok(Outcome {
         start,
+        reaches_base: nothing || (!walk.walked.is_empty() && walk.next > base),
         last: (walk.next - 1).max(base),
         epoch: walk.epoch,
         records: walk.records,

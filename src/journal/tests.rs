@@ -386,6 +386,26 @@ fn a_copy_with_a_backup_mark_replays_from_its_first_record() {
 }
 
 #[test]
+fn a_copy_with_an_older_file_of_the_journal_is_refused() {
+    let disk = new_disk();
+    let mut journal = open(&disk).unwrap().0.journal;
+    append(&mut journal, 1, 1);
+    let older = copy_folder(&disk);
+    append(&mut journal, 2, 1);
+    journal.trim(2).unwrap();
+    assert_eq!(journal.begin_backup("b1").unwrap(), 3);
+    append(&mut journal, 3, 1);
+    assert_eq!(open(&copy_folder(&disk)).unwrap().1, [3]);
+    let copy = copy_folder(&disk);
+    let path = segment_path(1);
+    copy.write_at(&path, 0, &older.read(&path, Wait::Yes).unwrap()).unwrap();
+    let Err(Error::Corrupt { file, what, .. }) = open(&copy).map(|(_, seqs)| seqs) else {
+        panic!("a copy without record 2 is opened");
+    };
+    assert!(file == path && what.contains("go on at record 3"), "{file}: {what}");
+}
+
+#[test]
 fn the_mark_of_a_live_server_is_removed() {
     let disk = new_disk();
     let mut journal = open(&disk).unwrap().0.journal;

@@ -95,22 +95,27 @@ def one_target(server, folder, dest, copy, environment):
     write(same, "a")
     write(os.path.join(root, "0", "gone", "value"), "x")
     write(os.path.join(root, "0", "journal", "value"), "a key of that name")
-    write(os.path.join(root, "journal", "1"), "old")
+    journal = os.path.join(root, "journal", "1")
+    write(journal, "old")
+    write(os.path.join(root, "journal", "2"), "gone")
     write(os.path.join(root, ".dredis", "lock"), "")
 
     def back_up():
         return subprocess.run([BACKUP, "--port", str(server.server_address[1]), "--quiet", dest],
                               capture_output=True, text=True, env=environment)
     check("first backup", back_up().stderr, "")
-    first = {"0/same/value": "a", "0/gone/value": "x", "journal/1": "old",
+    first = {"0/same/value": "a", "0/gone/value": "x", "journal/1": "old", "journal/2": "gone",
              "0/journal/value": "a key of that name"}
     check("first copy", tree(copy), first)
     before = os.stat(same)
     write(same, "b", (before.st_atime_ns, before.st_mtime_ns))
-    subprocess.run(["rm", "-r", os.path.join(root, "0", "gone"), os.path.join(root, "journal")])
-    write(os.path.join(root, "journal", "2"), "new")
+    before = os.stat(journal)
+    write(journal, "new", (before.st_atime_ns, before.st_mtime_ns))
+    subprocess.run(["rm", "-r", os.path.join(root, "0", "gone"), os.path.join(root, "journal", "2")])
+    write(os.path.join(root, "journal", "3"), "newer")
     check("second backup", back_up().stderr, "")
-    second = {"0/same/value": "b", "journal/2": "new", "0/journal/value": "a key of that name"}
+    second = {"0/same/value": "b", "journal/1": "new", "journal/3": "newer",
+              "0/journal/value": "a key of that name"}
     check("second copy", tree(copy), second)
     check("the marker at START and STOP", server.marked, [True] * 4)
     check("the last command", server.seen[-1], [b"BACKUP", b"STOP", b"id-1"])
