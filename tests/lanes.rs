@@ -131,7 +131,7 @@ fn what_changes_while_a_score_is_read_is_in_what_is_known() {
         let setup = Setup { seed, ..setup };
         let mut machine = Machine::start(Arc::new(disk.kill()), &setup).expect("a start");
         let (reader, writer) = (machine.connect(), machine.connect());
-        assert_eq!(machine.call(reader, &["ZCOUNT", "z", "0", "1"]), b":4\r\n");
+        assert_eq!(machine.call(reader, &["ZCOUNT", "z", "500", "501"]), b":4\r\n");
         machine.held = Some(Lane::Reader);
         machine.send(reader, &["ZRANGE", "z", "0", "2"]);
         machine.until_held();
@@ -186,6 +186,42 @@ fn an_order_that_only_the_backlog_has_is_read() {
         let reply = machine.call(client, &["ZPOPMAX", "z"]);
         assert_eq!(reply, b"*2\r\n$6\r\nm:3999\r\n$3\r\n399\r\n");
         assert_eq!(machine.call(client, &["ZREVRANK", "z", "m:3998"]), b":0\r\n");
+    }
+}
+
+/// Two members have each score, which nobody has counted.
+#[test]
+fn ranges_of_scores_that_are_not_counted_are_those_of_a_list() {
+    let setup = Setup { cache_bytes: 128 << 10, backlog_bytes: 4 << 20, ..Setup::default() };
+    let add = |begin: usize| {
+        let some = (begin..begin + 100).flat_map(|n| [(n / 2).to_string(), format!("m:{n:04}")]);
+        ["ZADD".to_string(), "z".to_string()].into_iter().chain(some).collect()
+    };
+    let requests: Vec<Vec<String>> = (0..2_000).step_by(100).map(add).collect();
+    for (request, expect) in [
+        ("ZRANGE z 0 2", "m:0000 m:0001 m:0002"),
+        ("ZRANGE z 0 2 REV", "m:1999 m:1998 m:1997"),
+        ("ZRANGE z -2 -1", "m:1998 m:1999"),
+        ("ZRANGE z 999 1001", "m:0999 m:1000 m:1001"),
+        ("ZRANGE z 499 500 BYSCORE", "m:0998 m:0999 m:1000 m:1001"),
+        ("ZRANGE z 500 -inf BYSCORE REV LIMIT 1 2", "m:1000 m:0999"),
+        ("ZRANGE z 2 +inf BYSCORE LIMIT 1900 2", "m:1904 m:1905"),
+        ("ZCOUNT z 10 (20", ":20"),
+        ("ZCOUNT z -inf (900", ":1800"),
+        ("ZRANK z m:0003", ":3"),
+        ("ZRANK z m:1997", ":1997"),
+        ("ZREVRANK z m:1000", ":999"),
+        ("ZPOPMAX z", "m:1999 999"),
+        ("ZPOPMIN z 3", "m:0000 0 m:0001 0 m:0002 1"),
+        ("ZREMRANGEBYRANK z 0 9", ":10"),
+        ("ZREMRANGEBYSCORE z 990 +inf", ":20"),
+    ] {
+        let mut machine = cold(&setup, &requests);
+        let client = machine.connect();
+        let words: Vec<&str> = request.split(' ').collect();
+        let reply = String::from_utf8(machine.call(client, &words)).expect("text");
+        let parts = reply.split("\r\n").filter(|part| !part.starts_with(['*', '$']));
+        assert_eq!(parts.collect::<Vec<_>>().join(" ").trim(), expect, "{request}");
     }
 }
 

@@ -153,8 +153,8 @@ impl Layer {
         Some(entry)
     }
 
-    /// Splits off the databases to clear and the oldest changes, up to about `bytes_max`: whole keys
-    /// and then, of one that has too much, its oldest elements.
+    /// Splits off the databases to clear and the oldest changes, up to about `bytes_max`: whole
+    /// keys and then, of one that has too much, its oldest elements.
     pub fn take(&mut self, bytes_max: usize) -> Layer {
         let mut taken = self.take_cleared();
         taken.hints = std::mem::take(&mut self.hints);

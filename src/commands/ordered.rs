@@ -1,16 +1,16 @@
 //! Sorted sets in order, for the commands that read them or take from their ends: where the order
 //! comes from.
 //!
-//! A small sorted set is in memory. Of a large one that is not, memory keeps how many members have
-//! each score; the members of a range of it are loaded as far as they are few, and else a helper
-//! makes the reply. Knows nothing of options.
+//! A small sorted set is in memory. Of a large one that is not, memory keeps its scores, and how
+//! many members have each as far as that was cheap to find out; the members of a range of it are
+//! loaded as far as they are few, and else a helper makes the reply. Knows nothing of options.
 
 use super::collections::take_grant;
 use crate::base::bytes::Bytes;
-use crate::command::{Cx, Grant, Keyspace, Need, Ranging, Reply, Result, SlotId, Stop, Use, Want};
+use crate::command::{Cx, Grant, Need, Ranging, Reply, Result, SlotId, Stop, Use, Want};
 use crate::resp::Shape;
 use crate::value::order::Pair;
-use crate::value::{MemberRange, Order, Ranked};
+use crate::value::{Found, MemberRange, Order, Ranked};
 
 /// What a reply has of each member beyond its bytes, at most; for the bound of replies.
 const PAIR_BYTES: usize = 48;
@@ -18,10 +18,8 @@ const PAIR_BYTES: usize = 48;
 /// A sorted set of which a command wants to know the order.
 #[derive(Clone, Copy)]
 pub(super) enum Ordered {
-    /// All members are in memory.
-    Whole(SlotId),
-    /// How many members have each score is.
-    Ranked(SlotId),
+    /// All members are in memory, or the scores are.
+    Known(SlotId),
     /// There is no room for that.
     Cold,
 }
@@ -31,58 +29,67 @@ impl Ordered {
     pub(super) fn open(cx: &mut Cx<'_, '_>, key: &[u8], by: Use) -> Result<Option<Ordered>> {
         let slot = cx.keys.open_as(cx.db, key, cx.keys.small(), by)?;
         let Some(zset) = cx.keys.zset(slot)? else { return Ok(None) };
-        if zset.order().is_some() {
-            return Ok(Some(Ordered::Whole(slot)));
-        }
-        if zset.ranked().is_some() {
-            return Ok(Some(Ordered::Ranked(slot)));
+        if zset.order().is_some() || zset.ranked().is_some() {
+            return Ok(Some(Ordered::Known(slot)));
         }
         match take_grant(cx)? {
-            Some(Grant::Ranked) => Ok(Some(Ordered::Cold)), // It is gone again.
-            _ => {
-                cx.keys.wait_for_moves(cx.db, key)?;
-                Err(Stop::Park(Need::Ranks { db: cx.db, key: key.into() }))
-            }
+            Some(Grant::Ranked { .. }) => Ok(Some(Ordered::Cold)), // It is gone again.
+            _ => ask_ranks(cx, key, false),
         }
     }
 }
 
-/// The order of a sorted set that was opened and is in memory.
-pub(super) fn order(keys: &Keyspace, slot: SlotId) -> &Order {
-    match keys.zset(slot) {
-        Ok(Some(zset)) => zset.order().expect("it was there when the key was opened"),
-        _ => unreachable!("the key was opened as a sorted set"),
+/// Has a helper find out the scores of a sorted set, and with `count_all` how many members have
+/// each, however long that takes.
+fn ask_ranks<T>(cx: &mut Cx<'_, '_>, key: &[u8], count_all: bool) -> Result<T> {
+    cx.keys.wait_for_moves(cx.db, key)?;
+    Err(Stop::Park(Need::Ranks { db: cx.db, key: key.into(), count_all }))
+}
+
+/// What all members of a sorted set that was opened tell, or else what is known of its order, with
+/// what has to be loaded or counted for that. `None` where a helper has to answer.
+pub(super) fn learn<T>(
+    cx: &mut Cx<'_, '_>,
+    key: &[u8],
+    slot: SlotId,
+    whole: impl Fn(&Order) -> T,
+    part: impl Fn(&Ranked, usize) -> Option<Found<T>>,
+) -> Result<Option<T>> {
+    loop {
+        let max = cx.keys.small_max();
+        let Some(zset) = cx.keys.zset(slot)? else { return Ok(None) };
+        let found = match (zset.order(), zset.ranked()) {
+            (Some(order), _) => return Ok(Some(whole(order))),
+            (None, ranked) => ranked.and_then(|ranked| part(ranked, max)),
+        };
+        match found {
+            None => return Ok(None),
+            Some(Found::Is(found)) => return Ok(Some(found)),
+            // Afterwards all members may be known: where the backlog hides the tree, it has them.
+            Some(Found::Lacks(scores)) => {
+                cx.keys.open_as(cx.db, key, Want::Groups(&scores), Use::Look)?;
+            }
+            Some(Found::Far) => match take_grant(cx)? {
+                Some(Grant::Ranked { counted: true }) => return Ok(None), // It was not kept.
+                _ => return ask_ranks(cx, key, true),
+            },
+        }
     }
 }
 
-/// What is known of the order of a sorted set that was opened.
-pub(super) fn ranked(keys: &Keyspace, slot: SlotId) -> &Ranked {
-    match keys.zset(slot) {
-        Ok(Some(zset)) => zset.ranked().expect("it was there when the key was opened"),
-        _ => unreachable!("the key was opened as a sorted set"),
-    }
-}
-
-/// The members of a range in its direction, of a sorted set that is not in memory as a whole; they
-/// are known then, too. `None` where that would take too many, or where the range is of members.
+/// The members of a range in its direction, of a sorted set that was opened. `None` where that
+/// would take too many, or where the range is of members.
 pub(super) fn pick(
     cx: &mut Cx<'_, '_>,
     key: &[u8],
     slot: SlotId,
     range: &MemberRange,
 ) -> Result<Option<Vec<Pair>>> {
-    let small_max = cx.keys.small_max();
-    let known = ranked(cx.keys, slot);
-    let ranks = range.ranks_of_scores(known.histogram());
-    let Some(ranks) = ranks.filter(|ranks| ranks.len() <= small_max) else { return Ok(None) };
-    let Some(lacking) = known.lacking(ranks.clone(), small_max) else { return Ok(None) };
-    let slot = cx.keys.open_as(cx.db, key, Want::Groups(&lacking), Use::Look)?;
-    // They may all be known now: where the backlog hides the tree, it has them.
-    let mut pairs = cx.keys.zset(slot)?.map_or_else(Vec::new, |zset| zset.members(ranks));
-    if range.reverse {
-        pairs.reverse();
-    }
-    Ok(Some(pairs))
+    let whole = |order: &Order| {
+        let members = range.walk(order, range.ranks(order));
+        members.map(|(score, member)| (score, member.clone())).collect()
+    };
+    learn(cx, key, slot, whole, |ranked, max| ranked.range(range, max))
 }
 
 /// Opens a sorted set with the members of a range, and answers them in its direction; `None` where
@@ -93,18 +100,14 @@ pub(super) fn members_of(
     range: &MemberRange,
     by: Use,
 ) -> Result<Option<(SlotId, Vec<Pair>)>> {
-    let slot = match Ordered::open(cx, key, by)? {
-        None => return Ok(None),
-        Some(Ordered::Whole(slot)) => slot,
-        Some(Ordered::Ranked(slot)) => match pick(cx, key, slot, range)? {
-            Some(pairs) => return Ok(Some((slot, pairs))),
-            None => cx.keys.open_as(cx.db, key, Want::Whole, Use::Look)?,
-        },
-        Some(Ordered::Cold) => cx.keys.open_as(cx.db, key, Want::Whole, Use::Look)?,
-    };
-    let order = order(cx.keys, slot);
-    let members = range.walk(order, range.ranks(order));
-    Ok(Some((slot, members.map(|(score, member)| (score, member.clone())).collect())))
+    let Some(ordered) = Ordered::open(cx, key, by)? else { return Ok(None) };
+    if let Ordered::Known(slot) = ordered
+        && let Some(pairs) = pick(cx, key, slot, range)?
+    {
+        return Ok(Some((slot, pairs)));
+    }
+    let slot = cx.keys.open_as(cx.db, key, Want::Whole, Use::Look)?;
+    Ok(pick(cx, key, slot, range)?.map(|pairs| (slot, pairs)))
 }
 
 /// Has a helper answer what is asked of a range.

@@ -3,9 +3,7 @@
 //! A [`Query`] is what a command asks for; what a range means is in [`crate::value::member_range`],
 //! and where the members come from in [`super::ordered`].
 
-use super::ordered::{
-    Ordered, answered, ask, members_of, order, pick, ranked, reply_bytes, reply_members,
-};
+use super::ordered::{Ordered, answered, ask, learn, members_of, pick, reply_bytes, reply_members};
 use super::{integer, is};
 use crate::base::bytes::Bytes;
 use crate::base::score::Score;
@@ -15,7 +13,7 @@ use crate::command::{
 };
 use crate::resp::Shape;
 use crate::value::order::Pair;
-use crate::value::{Bound, Bounds, Count, MemberRange, Value, ZsetValue};
+use crate::value::{Bound, Bounds, Count, MemberRange, Order, Ranked, Value, ZsetValue};
 
 /// Redis' answer to a bound that is no score.
 const NO_SCORE: &str = "ERR min or max is not a float";
@@ -119,15 +117,16 @@ fn reply_range(cx: &mut Cx<'_, '_>, form: Form) -> Result {
     }
     let picked = match Ordered::open(cx, key, Use::Read)? {
         None => Some(Vec::new()),
-        Some(Ordered::Whole(slot)) => {
-            let order = order(cx.keys, slot);
-            let ranks = range.ranks(order);
-            cx.admit_reply(reply_bytes(range.walk(order, ranks.clone())))?;
-            reply_members(&mut cx.reply, shape, ranks.len(), range.walk(order, ranks));
-            return Ok(Done);
-        }
-        Some(Ordered::Ranked(slot)) => pick(cx, key, slot, &range)?,
         Some(Ordered::Cold) => None,
+        Some(Ordered::Known(slot)) => {
+            if let Some(order) = cx.keys.zset(slot)?.and_then(ZsetValue::order) {
+                let ranks = range.ranks(order);
+                cx.admit_reply(reply_bytes(range.walk(order, ranks.clone())))?;
+                reply_members(&mut cx.reply, shape, ranks.len(), range.walk(order, ranks));
+                return Ok(Done);
+            }
+            pick(cx, key, slot, &range)?
+        }
     };
     let Some(pairs) = picked else {
         return ask(cx, key, Ranging::Show(range, shape, cx.reply.protocol()));
@@ -181,11 +180,14 @@ fn count(cx: &mut Cx<'_, '_>, by: By) -> Result {
         Some((_, count)) => Some(count),
         None => match Ordered::open(cx, key, Use::Read)? {
             None => Some(0),
-            Some(Ordered::Whole(slot)) => Some(range.ranks(order(cx.keys, slot)).len()),
-            Some(Ordered::Ranked(slot)) => {
-                range.ranks_of_scores(ranked(cx.keys, slot).histogram()).map(|ranks| ranks.len())
-            }
             Some(Ordered::Cold) => None,
+            Some(Ordered::Known(slot)) => {
+                let whole = |order: &Order| range.ranks(order).len();
+                let part = |ranked: &Ranked, max: usize| {
+                    range.find(ranked.histogram(), max).map(|found| found.map(|ranks| ranks.len()))
+                };
+                learn(cx, key, slot, whole, part)?
+            }
         },
     };
     let Some(count) = count else { return ask(cx, key, Ranging::Count(range)) };

@@ -4,9 +4,7 @@
 //! handler reads its arguments, opens its keys, and only then changes anything. Nothing here knows
 //! how a sorted set is stored.
 
-use super::ordered::{
-    Ordered, answered, ask, members_of, order, ranked, reply_bytes, reply_members,
-};
+use super::ordered::{Ordered, answered, ask, learn, members_of, reply_bytes, reply_members};
 use super::{is, quoting};
 use crate::base::number::{parse_f64, parse_i64};
 use crate::base::score::Score;
@@ -17,7 +15,7 @@ use crate::command::{
 };
 use crate::resp::Shape;
 use crate::value::order::Pair;
-use crate::value::{MemberRange, Value};
+use crate::value::{MemberRange, Order, Value};
 use smallvec::SmallVec;
 
 /// Redis' answer to infinity less infinity.
@@ -296,24 +294,15 @@ fn find(
     if let Some((_, rank)) = answer {
         return Ok(Some((rank, score)));
     }
-    let (rank, len) = match Ordered::open(cx, key, Use::Look)? {
+    let rank = match Ordered::open(cx, key, Use::Look)? {
         None => return Ok(None),
-        Some(Ordered::Whole(slot)) => {
-            let order = order(cx.keys, slot);
-            (order.rank(score, member), order.len())
+        Some(Ordered::Cold) => None,
+        Some(Ordered::Known(slot)) => {
+            let whole = |order: &Order| order.rank(score, member);
+            learn(cx, key, slot, whole, |ranked, max| ranked.rank(score, member, max))?.flatten()
         }
-        Some(Ordered::Ranked(slot)) => {
-            let histogram = ranked(cx.keys, slot).histogram();
-            let len = histogram.len();
-            if !ranked(cx.keys, slot).knows(score) && histogram.count(score) > cx.keys.small_max() {
-                (None, len)
-            } else {
-                let slot = cx.keys.open_as(cx.db, key, Want::Groups(&[score]), Use::Look)?;
-                (cx.keys.zset(slot)?.and_then(|zset| zset.rank(score, member)), len)
-            }
-        }
-        Some(Ordered::Cold) => (None, 0),
     };
+    let len = cx.keys.zset(slot)?.map_or(0, |zset| zset.count().at_least() as usize);
     let Some(rank) = rank else {
         return ask(cx, key, Ranging::Rank { score, member: member.into(), reverse });
     };

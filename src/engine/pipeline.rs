@@ -347,12 +347,13 @@ impl Engine {
                 let ask = Ask::Elements(what, overlay, self.server.config.reply_bytes);
                 Question { db, key, kind, ask }
             }
-            Need::Ranks { db, key } => {
+            Need::Ranks { db, key, count_all } => {
                 let kind = Type::Zset;
                 let overlay = self.keys.score_overlay(db, &key);
                 let count = self.keys.known_count(db, &key);
                 self.keys.begin_ask(db, &key);
-                Question { db, key, kind, ask: Ask::Ranks(overlay, count, self.keys.kept_max()) }
+                let ask = Ask::Ranks { overlay, count, kept_max: self.keys.kept_max(), count_all };
+                Question { db, key, kind, ask }
             }
             Need::Range { db, key, asked } => {
                 let kind = Type::Zset;

@@ -66,11 +66,12 @@ impl Engine {
             Report::Answer(id, grant, paused) => (id, grant.unwrap_or_else(Grant::Failed), paused),
             Report::Whole(id, db, key, zset) => {
                 self.keys.keep(db, &key, zset);
-                (id, Grant::Ranked, true)
+                (id, Grant::Ranked { counted: true }, true)
             }
             Report::Histogram(id, db, key, histogram) => {
+                let counted = histogram.is_counted();
                 self.keys.end_histogram(db, &key, histogram);
-                (id, Grant::Ranked, true)
+                (id, Grant::Ranked { counted }, true)
             }
             Report::ElementsCounted(id, db, key, count) => {
                 let grant = count.map(|count| {

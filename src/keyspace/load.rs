@@ -454,6 +454,7 @@ impl Sources<'_, '_> {
             let present = pending.into_iter().filter(|(_, present)| *present);
             zset.learn_group(score, present.map(|(member, _)| member));
         }
+        zset.settle_group(score);
     }
 
     /// Everything is known: what the tree lists, with what the backlog says over it.

@@ -85,13 +85,15 @@ pub enum Need {
         /// What of them.
         what: Listed,
     },
-    /// The order of a large sorted set: afterwards its value knows how many members have each
-    /// score, or has all members, unless that would take too much of the cache.
+    /// The order of a large sorted set: afterwards its value knows the scores and how many members
+    /// have each, or has all members, unless that would take too much of the cache.
     Ranks {
         /// The database.
         db: Db,
         /// The key.
         key: Key,
+        /// Whether no score may stay uncounted. It takes a file for each that a few members share.
+        count_all: bool,
     },
     /// A range of a large sorted set, [`Grant::Names`].
     Range {
@@ -206,7 +208,10 @@ pub enum Grant {
     /// Some names.
     Sample(Vec<Key>),
     /// The order of a sorted set was brought into memory.
-    Ranked,
+    Ranked {
+        /// No score was left uncounted.
+        counted: bool,
+    },
     /// One step through a collection.
     Elements {
         /// Names, with what the tree has of them.

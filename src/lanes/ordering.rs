@@ -12,13 +12,15 @@ use crate::keyspace::{Error, Grant, Ranging, ScoreOverlay};
 use crate::layout::collections::{Group, Pass};
 use crate::layout::op::{Db, Type};
 use crate::resp::{Protocol, Reply, Shape};
-use crate::value::{Histogram, MemberRange, Order, ZsetValue};
+use crate::value::{Bounds, Histogram, MemberRange, Order, ZsetValue};
 use hashbrown::HashSet;
 use std::cmp::Ordering;
 use std::io;
 
 /// Members of one group that are sorted at once.
 const PIECE_NAMES: usize = 1 << 18;
+/// Groups are read to be counted, if they are so few, though nobody needs it yet.
+const READ_GROUPS_MAX: usize = 256;
 /// Bytes that a member takes in memory with all that belongs to it, at the least.
 const MEMBER_BYTES: usize = 180;
 
@@ -42,8 +44,13 @@ pub(super) enum Brought {
 impl ReaderWorker {
     /// What memory is to keep of a sorted set: all where that takes at most `kept_max` bytes, or
     /// where it has no index by score.
-    pub(super) fn bring(&self, zset: &Zset<'_>, kept_max: usize) -> io::Result<Brought> {
-        let Some(histogram) = self.histogram(zset)? else {
+    pub(super) fn bring(
+        &self,
+        zset: &Zset<'_>,
+        kept_max: usize,
+        count_all: bool,
+    ) -> io::Result<Brought> {
+        let Some(histogram) = self.histogram(zset, count_all)? else {
             let order = self.order(zset)?;
             return Ok(Brought::Whole(Box::new(ZsetValue::of(order))));
         };
@@ -99,37 +106,23 @@ impl ReaderWorker {
         range: &MemberRange,
         visit: &mut dyn FnMut(Score, &Bytes) -> bool,
     ) -> io::Result<()> {
-        let Some(histogram) = self.histogram(zset)? else {
+        let Some(histogram) = self.histogram(zset, false)? else {
             let order = self.order(zset)?;
             let mut members = range.walk(&order, range.ranks(&order));
             members.all(|(score, member)| visit(score, member));
             return Ok(());
         };
-        let (mut groups, mut skip, mut take): (Vec<(Score, usize)>, usize, usize);
-        if let Some(ranks) = range.ranks_of_scores(&histogram) {
-            let (first, from) = histogram.from_rank(ranks.start);
-            let mut end = first;
-            let touched = from.take_while(|(_, count)| {
-                let starts_within = end < ranks.end;
-                end += if starts_within { *count } else { 0 };
-                starts_within
-            });
-            groups = touched.collect();
-            skip = if range.reverse { end - ranks.end.min(end) } else { ranks.start - first };
-            take = ranks.len();
-        } else {
-            groups = histogram.iter().collect();
-            (skip, take) = range.part(usize::MAX);
-        }
+        let (groups, mut skip, mut take) = range.groups(&histogram);
         drop(histogram);
-        if range.reverse {
-            groups.reverse();
-        }
         for (score, count) in groups {
             if take == 0 {
                 break;
             }
-            self.group(zset, score, count, range.reverse, &mut |member| {
+            if count > 0 && skip >= count && !matches!(range.bounds, Bounds::Names(..)) {
+                skip -= count;
+                continue;
+            }
+            self.group(zset, score, range.reverse, &mut |member| {
                 if !range.admits(member) {
                     return true;
                 }
@@ -146,7 +139,7 @@ impl ReaderWorker {
     }
 
     fn count_members(&self, zset: &Zset<'_>, range: &MemberRange) -> io::Result<Grant> {
-        let Some(histogram) = self.histogram(zset)? else {
+        let Some(histogram) = self.histogram(zset, true)? else {
             let count = range.ranks(&self.order(zset)?).len();
             return Ok(Grant::Names { bulks: Vec::new(), count });
         };
@@ -174,7 +167,7 @@ impl ReaderWorker {
         member: &Bytes,
         reverse: bool,
     ) -> io::Result<Grant> {
-        let (len, before, mut found) = match self.histogram(zset)? {
+        let (len, before, mut found) = match self.histogram(zset, true)? {
             None => {
                 let order = self.order(zset)?;
                 let rank = order.rank(score, member);
@@ -200,10 +193,11 @@ impl ReaderWorker {
         Ok(Grant::Names { bulks: Vec::new(), count })
     }
 
-    /// How many members have each score; `None` where the index is missing. Groups of which the
-    /// overlay speaks are looked at. If there are as many others as there are other members, each
-    /// has one, and none of them is read.
-    fn histogram(&self, zset: &Zset<'_>) -> io::Result<Option<Histogram>> {
+    /// How many members have each score; `None` where the index is missing. A group that is a file
+    /// has one member more often than not: if all of them together make up for the other members,
+    /// each has one, and none is read. Else they are read, if they are few or `count_all` is set,
+    /// or stay uncounted.
+    fn histogram(&self, zset: &Zset<'_>, count_all: bool) -> io::Result<Option<Histogram>> {
         let Zset { db, key, overlay, .. } = *zset;
         let mut groups = match overlay.members.emptied {
             true => Vec::new(),
@@ -217,29 +211,38 @@ impl ReaderWorker {
         let new: Vec<Score> = overlay.groups.keys().filter(is_new).copied().collect();
         groups.extend(new.into_iter().map(|score| Group { score, is_dir: false }));
         groups.sort_unstable_by_key(|group| group.score);
-        let mut counts: Vec<u64> = vec![1; groups.len()];
-        let is_alone = |group: &Group| !group.is_dir && !overlay.groups.contains_key(&group.score);
-        for (count, group) in counts.iter_mut().zip(&groups).filter(|(_, group)| !is_alone(group)) {
-            *count = self.group_len(zset, *group)?;
+        let is_file = |group: &Group| !group.is_dir && !overlay.members.emptied;
+        let is_alone = |group: &Group| is_file(group) && !overlay.groups.contains_key(&group.score);
+        let read_max = if count_all { usize::MAX } else { READ_GROUPS_MAX };
+        let of_others = groups.iter().filter(|group| is_file(group) && !is_alone(group)).count();
+        let mut counts: Vec<Option<u64>> = Vec::with_capacity(groups.len());
+        for group in &groups {
+            counts.push(if is_alone(group) {
+                Some(1)
+            } else if !is_file(group) || of_others <= read_max {
+                Some(self.group_len(zset, *group)?)
+            } else {
+                None
+            });
         }
         let len = match zset.count {
             Some(count) => count,
             None => self.element_count(db, key, Type::Zset, &overlay.members)?,
         };
-        if counts.iter().sum::<u64>() != len {
-            let others = counts.iter_mut().zip(&groups).filter(|(_, group)| is_alone(group));
-            for (count, group) in others {
-                *count = self.group_len(zset, *group)?;
+        let sum = |counts: &[Option<u64>]| counts.iter().copied().sum::<Option<u64>>();
+        if sum(&counts) != Some(len) {
+            let is_read = groups.iter().filter(|group| is_file(group)).count() <= read_max;
+            for (count, group) in counts.iter_mut().zip(&groups).filter(|(_, at)| is_file(at)) {
+                *count = if is_read { Some(self.group_len(zset, *group)?) } else { None };
             }
         }
-        let sum = counts.iter().sum::<u64>();
-        if sum != len {
+        if let Some(sum) = sum(&counts).filter(|sum| *sum != len) {
             return Err(wrong_index(key, &format!("has {sum} members and not the {len}")));
         }
-        let counted = groups.iter().map(|group| group.score).zip(counts);
-        let counted =
-            counted.map(|(score, count)| (score, u32::try_from(count).unwrap_or(u32::MAX)));
-        Ok(Some(counted.collect()))
+        let counts = counts
+            .into_iter()
+            .map(|count| count.map(|count| u32::try_from(count).unwrap_or(u32::MAX)));
+        Ok(Some(Histogram::new(len, groups.iter().map(|group| group.score).zip(counts))))
     }
 
     /// The score of a member, from its own file.
@@ -281,24 +284,18 @@ impl ReaderWorker {
         &self,
         zset: &Zset<'_>,
         score: Score,
-        count: usize,
         reverse: bool,
         visit: &mut dyn FnMut(&Bytes) -> bool,
     ) -> io::Result<()> {
         let mut behind: Option<Bytes> = None;
-        for _ in 0..=count / PIECE_NAMES {
+        loop {
             let piece = self.piece(zset, score, behind.as_ref(), reverse)?;
-            for member in &piece {
-                if !visit(member) {
-                    return Ok(());
-                }
+            let is_last = piece.len() < PIECE_NAMES;
+            if !piece.iter().all(&mut *visit) || is_last {
+                return Ok(());
             }
             behind = piece.into_iter().next_back();
-            if behind.is_none() {
-                break;
-            }
         }
-        Ok(())
     }
 
     /// The first members of a score behind one of them, in order or backwards: so many as a piece

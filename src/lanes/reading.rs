@@ -32,10 +32,19 @@ pub struct Question {
 pub enum Ask {
     /// All of them, with what memory knows over the tree; at most so many bytes.
     Elements(Listed, ElementOverlay, u64),
-    /// The order of a sorted set that has so many members, if that is known: what takes at most so
-    /// many bytes in memory as a whole, else how many members have each score.
-    Ranks(ScoreOverlay, Option<u64>, usize),
-    /// A range of such a sorted set, shown in at most so many bytes.
+    /// The order of a sorted set.
+    Ranks {
+        /// What memory knows over the tree.
+        overlay: ScoreOverlay,
+        /// How many members it has, if that is known.
+        count: Option<u64>,
+        /// What takes at most so many bytes in memory is answered as a whole.
+        kept_max: usize,
+        /// Of what takes more, how many members have each score, however long that takes.
+        count_all: bool,
+    },
+    /// A range of a sorted set that has so many members, if that is known, shown in at most so many
+    /// bytes.
     Range(ScoreOverlay, Option<u64>, Box<Ranging>, u64),
     /// How many there are.
     Count(ElementOverlay),
@@ -192,9 +201,9 @@ impl ReaderWorker {
                     pauses,
                 );
             }
-            Ask::Ranks(overlay, count, kept_max) => {
+            Ask::Ranks { overlay, count, kept_max, count_all } => {
                 let zset = Zset { db, key: &key, overlay: &overlay, count };
-                match self.bring(&zset, kept_max) {
+                match self.bring(&zset, kept_max, count_all) {
                     Ok(Brought::Whole(zset)) => return Report::Whole(id, db, key, zset),
                     Ok(Brought::Histogram(counts)) => {
                         return Report::Histogram(id, db, key, counts);

@@ -3,6 +3,9 @@
 //! It tells ranks of scores, and the score of a rank, of a sorted set that memory has not room for:
 //! 12 bytes for each distinct score. Scores lie in sorted chunks of bounded length, and the number
 //! of members of each chunk in an array of its own, as in [`super::order`]. Ranks count from 0.
+//!
+//! Of some scores it may not be known how many members have them: they are *uncounted*, and stay so
+//! until somebody counts, whatever comes and goes. Ranks are those among the counted members.
 
 use crate::base::score::Score;
 
@@ -14,21 +17,66 @@ const CHUNK_SCORES_MAX: usize = 512;
 pub struct Histogram {
     /// Never empty ones.
     chunks: Vec<Chunk>,
-    /// How many members each chunk has.
+    /// How many members each chunk has, but for the uncounted.
     sums: Vec<u64>,
     scores_len: usize,
+    uncounted_len: usize,
     len: u64,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Chunk {
     scores: Vec<Score>,
-    /// How many members have each of them; none has 0.
+    /// How many members have each of them; 0 for the uncounted.
     counts: Vec<u32>,
 }
 
+/// What is asked of a histogram that may have uncounted scores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found<T> {
+    /// This is it.
+    Is(T),
+    /// These scores have to be counted first.
+    Lacks(Vec<Score>),
+    /// So have more scores than one would count for this.
+    Far,
+}
+
+impl<T> Found<T> {
+    /// The same of what is made of it.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Found<U> {
+        match self {
+            Found::Is(found) => Found::Is(make(found)),
+            Found::Lacks(scores) => Found::Lacks(scores),
+            Found::Far => Found::Far,
+        }
+    }
+}
+
 impl Histogram {
-    /// How many members there are.
+    /// The histogram of `len` members: scores in ascending order, each once, with how many members
+    /// have it, `None` for the uncounted.
+    pub fn new(len: u64, groups: impl Iterator<Item = (Score, Option<u32>)>) -> Histogram {
+        let mut histogram = Histogram { len, ..Histogram::default() };
+        for (score, count) in groups.filter(|(_, count)| *count != Some(0)) {
+            let full = |chunk: &Chunk| chunk.scores.len() == CHUNK_SCORES_MAX / 2;
+            if histogram.chunks.last().is_none_or(full) {
+                let scores = Vec::with_capacity(CHUNK_SCORES_MAX / 2);
+                let counts = Vec::with_capacity(CHUNK_SCORES_MAX / 2);
+                histogram.chunks.push(Chunk { scores, counts });
+                histogram.sums.push(0);
+            }
+            let at = histogram.chunks.len() - 1;
+            histogram.chunks[at].scores.push(score);
+            histogram.chunks[at].counts.push(count.unwrap_or(0));
+            histogram.sums[at] += u64::from(count.unwrap_or(0));
+            histogram.scores_len += 1;
+            histogram.uncounted_len += usize::from(count.is_none());
+        }
+        histogram
+    }
+
+    /// How many members there are, the uncounted too.
     pub fn len(&self) -> usize {
         self.len as usize
     }
@@ -43,6 +91,11 @@ impl Histogram {
         size_of::<Self>() + self.scores_len * (size_of::<Score>() + size_of::<u32>()) * 4 / 3
     }
 
+    /// Whether no score is uncounted.
+    pub fn is_counted(&self) -> bool {
+        self.uncounted_len == 0
+    }
+
     /// A member more has this score.
     pub fn add(&mut self, score: Score) {
         if self.chunks.is_empty() {
@@ -51,6 +104,10 @@ impl Histogram {
         }
         let mut at = self.chunk_of(score).min(self.chunks.len() - 1);
         match self.chunks[at].scores.binary_search(&score) {
+            Ok(index) if self.chunks[at].counts[index] == 0 => {
+                self.len += 1;
+                return;
+            }
             Ok(index) => self.chunks[at].counts[index] += 1,
             Err(mut index) => {
                 if self.chunks[at].scores.len() == CHUNK_SCORES_MAX {
@@ -71,31 +128,63 @@ impl Histogram {
 
     /// A member less has this score; does nothing where none has it.
     pub fn remove(&mut self, score: Score) {
-        let at = self.chunk_of(score);
-        let Some(chunk) = self.chunks.get_mut(at) else { return };
-        let Ok(index) = chunk.scores.binary_search(&score) else { return };
-        chunk.counts[index] -= 1;
-        if chunk.counts[index] == 0 {
-            chunk.scores.remove(index);
-            chunk.counts.remove(index);
-            self.scores_len -= 1;
-        }
-        self.sums[at] -= 1;
+        let Some((at, index)) = self.find(score) else { return };
         self.len -= 1;
-        if self.chunks[at].scores.is_empty() {
-            self.chunks.remove(at);
-            self.sums.remove(at);
+        let count = &mut self.chunks[at].counts[index];
+        if *count > 0 {
+            *count -= 1;
+            self.sums[at] -= 1;
+            if *count == 0 {
+                self.forget(at, index);
+            }
         }
     }
 
-    /// How many members have this score.
-    pub fn count(&self, score: Score) -> usize {
-        let Some(chunk) = self.chunks.get(self.chunk_of(score)) else { return 0 };
-        chunk.scores.binary_search(&score).map_or(0, |index| chunk.counts[index] as usize)
+    /// So many members have an uncounted score; does nothing for others.
+    pub fn set_count(&mut self, score: Score, count: usize) {
+        let Some((at, index)) = self.find(score) else { return };
+        if self.chunks[at].counts[index] > 0 {
+            return;
+        }
+        self.uncounted_len -= 1;
+        match u32::try_from(count).unwrap_or(u32::MAX) {
+            0 => self.forget(at, index),
+            count => {
+                self.chunks[at].counts[index] = count;
+                self.sums[at] += u64::from(count);
+            }
+        }
     }
 
-    /// How many members have a score for which `below` holds; it must hold for those below some
-    /// score and for no others.
+    /// How many members have this score; `None` where it is uncounted.
+    pub fn count(&self, score: Score) -> Option<usize> {
+        let Some((at, index)) = self.find(score) else { return Some(0) };
+        let count = self.chunks[at].counts[index] as usize;
+        (count > 0).then_some(count)
+    }
+
+    /// How many members have lower scores than this one, of which `uncounted_max` may have to be
+    /// counted first, or as many higher ones.
+    pub fn lower(&self, score: Score, uncounted_max: usize) -> Found<usize> {
+        let uncounted = |groups: &mut dyn Iterator<Item = (Score, usize)>| -> Vec<Score> {
+            let uncounted = groups.filter(|(_, count)| *count == 0).map(|(score, _)| score);
+            uncounted.take(uncounted_max + 1).collect()
+        };
+        let lower = uncounted(&mut self.between(|_| true, |other| other < score));
+        if lower.is_empty() {
+            return Found::Is(self.before(|other| other < score));
+        }
+        let from = uncounted(&mut self.between(|other| other >= score, |_| true));
+        if from.is_empty() {
+            let counted = self.before(|_| true) - self.before(|other| other < score);
+            return Found::Is(self.len() - counted);
+        }
+        let fewer = if lower.len() <= from.len() { lower } else { from };
+        if fewer.len() > uncounted_max { Found::Far } else { Found::Lacks(fewer) }
+    }
+
+    /// How many members have a score for which `below` holds, but for the uncounted; it must hold
+    /// for those below some score and for no others.
     pub fn before(&self, below: impl Fn(Score) -> bool) -> usize {
         let at = self
             .chunks
@@ -121,10 +210,28 @@ impl Histogram {
         (first as usize, part.into_iter().chain(rest.iter().flat_map(move |chunk| pairs(chunk, 0))))
     }
 
-    /// All scores, in order, with how many members have each.
+    /// All scores, in order, with how many members have each, 0 for the uncounted.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (Score, usize)> {
-        self.chunks.iter().flat_map(|chunk| {
-            chunk.scores.iter().copied().zip(chunk.counts.iter().map(|count| *count as usize))
+        self.between(|_| true, |_| true)
+    }
+
+    /// The same from the first score for which `starts` holds, as for all behind it, to the last
+    /// one for which `ends` does, as for all before it.
+    pub fn between(
+        &self,
+        starts: impl Fn(Score) -> bool,
+        ends: impl Fn(Score) -> bool,
+    ) -> impl DoubleEndedIterator<Item = (Score, usize)> {
+        let first = |chunk: &Chunk| chunk.scores.partition_point(|score| !starts(*score));
+        let end = |chunk: &Chunk| chunk.scores.partition_point(|score| ends(*score));
+        let from = self.chunks.partition_point(|chunk| first(chunk) == chunk.scores.len());
+        let to = self.chunks.partition_point(|chunk| end(chunk) == chunk.scores.len());
+        let chunks = self.chunks.get(from..(to + 1).min(self.chunks.len())).unwrap_or_default();
+        let parts: Vec<_> = chunks.iter().map(|chunk| (chunk, first(chunk)..end(chunk))).collect();
+        parts.into_iter().flat_map(|(chunk, part)| {
+            let scores = chunk.scores.get(part.clone()).unwrap_or_default();
+            let counts = chunk.counts.get(part).unwrap_or_default();
+            scores.iter().copied().zip(counts.iter().map(|count| *count as usize))
         })
     }
 
@@ -143,7 +250,26 @@ impl Histogram {
             }
             first += sum;
         }
-        (self.chunks.len(), 0, self.len)
+        (self.chunks.len(), 0, first)
+    }
+
+    /// Chunk and index of a score.
+    fn find(&self, score: Score) -> Option<(usize, usize)> {
+        let at = self.chunk_of(score);
+        let index = self.chunks.get(at)?.scores.binary_search(&score).ok()?;
+        Some((at, index))
+    }
+
+    /// Takes a score out that no member has.
+    fn forget(&mut self, at: usize, index: usize) {
+        let chunk = &mut self.chunks[at];
+        chunk.scores.remove(index);
+        chunk.counts.remove(index);
+        self.scores_len -= 1;
+        if chunk.scores.is_empty() {
+            self.chunks.remove(at);
+            self.sums.remove(at);
+        }
     }
 
     /// The chunk that has a score, or is the first that has a higher one.
@@ -165,32 +291,6 @@ impl Histogram {
     }
 }
 
-/// Builds the histogram of scores in ascending order, each once, with how many members have it.
-impl FromIterator<(Score, u32)> for Histogram {
-    fn from_iter<I: IntoIterator<Item = (Score, u32)>>(groups: I) -> Histogram {
-        let mut histogram = Histogram::default();
-        for (score, count) in groups.into_iter().filter(|(_, count)| *count > 0) {
-            if histogram
-                .chunks
-                .last()
-                .is_none_or(|chunk| chunk.scores.len() == CHUNK_SCORES_MAX / 2)
-            {
-                let scores = Vec::with_capacity(CHUNK_SCORES_MAX / 2);
-                let counts = Vec::with_capacity(CHUNK_SCORES_MAX / 2);
-                histogram.chunks.push(Chunk { scores, counts });
-                histogram.sums.push(0);
-            }
-            let at = histogram.chunks.len() - 1;
-            histogram.chunks[at].scores.push(score);
-            histogram.chunks[at].counts.push(count);
-            histogram.sums[at] += u64::from(count);
-            histogram.scores_len += 1;
-            histogram.len += u64::from(count);
-        }
-        histogram
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,8 +305,8 @@ mod tests {
     fn it_answers_what_a_map_has() {
         let mut rng = Rng::new(3);
         let mut truth: BTreeMap<Score, u32> = (0..1500).map(|n| (score(n * 2), 1)).collect();
-        let mut histogram: Histogram =
-            truth.iter().map(|(score, count)| (*score, *count)).collect();
+        let groups = truth.iter().map(|(score, count)| (*score, Some(*count)));
+        let mut histogram = Histogram::new(1500, groups);
         for step in 0..20_000 {
             let one = score(rng.index(4000));
             if rng.index(5) < 2 {
@@ -221,7 +321,8 @@ mod tests {
                 histogram.add(one);
                 *truth.entry(one).or_default() += 1;
             }
-            assert_eq!(histogram.count(one), truth.get(&one).map_or(0, |count| *count as usize));
+            let count = truth.get(&one).map_or(0, |count| *count as usize);
+            assert_eq!(histogram.count(one), Some(count));
             if step % 500 != 0 {
                 continue;
             }
@@ -230,6 +331,10 @@ mod tests {
             assert_eq!(histogram.len(), all().map(|(_, count)| count).sum::<usize>());
             let below: usize = all().filter(|(at, _)| *at < one).map(|(_, count)| count).sum();
             assert_eq!(histogram.before(|at| at < one), below);
+            assert_eq!(histogram.lower(one, 0), Found::Is(below));
+            let end = score(rng.index(4000));
+            let between = histogram.between(|at| at > one, |at| at <= end);
+            assert!(between.eq(all().filter(|(at, _)| *at > one && *at <= end)));
             let rank = rng.index(histogram.len() + 2);
             let (first, from) = histogram.from_rank(rank);
             let mut before = 0;

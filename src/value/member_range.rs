@@ -4,7 +4,7 @@
 //! Of a sorted set in memory, and by its [`Histogram`] also of one that is not, it tells the ranks
 //! that are meant. Ranks count from 0, from the lowest score.
 
-use super::histogram::Histogram;
+use super::histogram::{Found, Histogram};
 use super::order::Order;
 use crate::base::bytes::Bytes;
 use crate::base::score::Score;
@@ -108,6 +108,88 @@ impl MemberRange {
         Some(self.counted(ranks))
     }
 
+    /// The same of one with uncounted scores, of which `uncounted_max` may have to be counted
+    /// first: those from an end of the set, or of the bounds, to the members meant. The ranks are
+    /// those among the counted members.
+    pub fn find(&self, histogram: &Histogram, uncounted_max: usize) -> Option<Found<Range<usize>>> {
+        if histogram.is_counted() {
+            return self.ranks_of_scores(histogram).map(Found::Is);
+        }
+        let len = histogram.len();
+        // Which end is nearer, how many members there are left out, and how many are meant.
+        let (reverse, (skip, take)) = match self.bounds {
+            Bounds::Names(..) => return None,
+            Bounds::Scores(..) => (self.reverse, self.part(usize::MAX)),
+            Bounds::Ranks(..) => {
+                let Range { start, end } = self.ranks_of_scores(histogram)?;
+                let reverse = start > len - end;
+                (reverse, (if reverse { len - end } else { start }, end - start))
+            }
+        };
+        let (starts, ends) = self.bounds.of_scores();
+        let groups = histogram.between(&starts, &ends);
+        let groups: Box<dyn Iterator<Item = (Score, usize)>> =
+            if reverse { Box::new(groups.rev()) } else { Box::new(groups) };
+        let end = skip.saturating_add(take);
+        let (mut seen, mut lacks) = (0, Vec::new());
+        for (score, count) in groups {
+            if seen >= end {
+                break;
+            }
+            if count == 0 {
+                if lacks.len() == uncounted_max {
+                    return Some(Found::Far);
+                }
+                lacks.push(score);
+            }
+            seen += count.max(1); // One at least: more scores than needed are never counted.
+        }
+        if !lacks.is_empty() {
+            return Some(Found::Lacks(lacks));
+        }
+        let (skip, end) = (skip.min(seen), end.min(seen));
+        Some(Found::Is(if reverse {
+            let top = histogram.before(ends);
+            top - end..top - skip
+        } else {
+            let bottom = histogram.before(|score| !starts(score));
+            bottom + skip..bottom + end
+        }))
+    }
+
+    /// How many members are meant at least, where each score has one; 0 for bounds that are
+    /// members.
+    pub fn at_least(&self, histogram: &Histogram) -> usize {
+        let (starts, ends) = self.bounds.of_scores();
+        match &self.bounds {
+            Bounds::Names(..) => 0,
+            Bounds::Ranks(..) => self.ranks_of_scores(histogram).map_or(0, |ranks| ranks.len()),
+            Bounds::Scores(..) => {
+                let counts = histogram.between(starts, ends).map(|(_, count)| count.max(1));
+                self.part(counts.sum()).1
+            }
+        }
+    }
+
+    /// The scores within the bounds, with how many members have each (0 for the uncounted), in the
+    /// direction of the range; how many members of them are left out first, and how many are meant
+    /// then. All scores for bounds that are members.
+    pub fn groups(&self, histogram: &Histogram) -> (Vec<(Score, usize)>, usize, usize) {
+        let (starts, ends) = self.bounds.of_scores();
+        let mut groups: Vec<_> = histogram.between(starts, ends).collect();
+        if self.reverse {
+            groups.reverse();
+        }
+        let (skip, take) = match self.bounds {
+            Bounds::Ranks(..) => {
+                let Range { start, end } = self.ranks_of_scores(histogram).unwrap_or_default();
+                (if self.reverse { histogram.len() - end } else { start }, end - start)
+            }
+            _ => self.part(usize::MAX),
+        };
+        (groups, skip, take)
+    }
+
     /// Whether a member is within bounds that are members; others have all.
     pub fn admits(&self, member: &Bytes) -> bool {
         match &self.bounds {
@@ -165,6 +247,15 @@ impl Bounds {
             }
             Bounds::Names(..) => None,
         }
+    }
+
+    /// Whether a score is not below them, and whether it is not above them.
+    fn of_scores(&self) -> (impl Fn(Score) -> bool, impl Fn(Score) -> bool) {
+        let (min, max) = match self {
+            Bounds::Scores(min, max) => (min, max),
+            _ => (&Bound::Lowest, &Bound::Highest),
+        };
+        (|score| min.starts(&score), |score| max.ends(&score))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::base::score::Score;
 use crate::layout::op::{Content, Element, Type};
 pub use elements::{Count, Elements, Lookup};
 pub use hash::HashValue;
-pub use histogram::Histogram;
+pub use histogram::{Found, Histogram};
 pub use member_range::{Bound, Bounds, MemberRange};
 pub use order::Order;
 pub use ranked::Ranked;

@@ -2,11 +2,12 @@
 //! some scores the members.
 //!
 //! A score of which as many members are here as the histogram counts is *known*: its members are
-//! all here. Commands have those scores loaded that they want to look at. What is not loaded is
-//! not kept up to date here, but for the histogram.
+//! all here. Commands have those scores loaded that they want to look at, which counts them, too.
+//! What is not loaded is not kept up to date here, but for the histogram.
 
-use super::histogram::Histogram;
-use super::order::Order;
+use super::histogram::{Found, Histogram};
+use super::member_range::MemberRange;
+use super::order::{Order, Pair};
 use crate::base::bytes::Bytes;
 use crate::base::score::Score;
 use std::ops::Range;
@@ -32,12 +33,49 @@ impl Ranked {
     /// Whether all members with this score are known.
     pub fn knows(&self, score: Score) -> bool {
         let up_to = self.members.partition_point(|other, _| other <= score);
-        up_to - self.first(score) == self.histogram.count(score)
+        Some(up_to - self.first(score)) == self.histogram.count(score)
+    }
+
+    /// The members of a range in its order, if they are at most `members_max`; as many may have to
+    /// be loaded or counted for that. `None` where there are more, or where that takes all members.
+    pub fn range(&self, range: &MemberRange, members_max: usize) -> Option<Found<Vec<Pair>>> {
+        let ranks = match range.find(&self.histogram, members_max)? {
+            Found::Far if range.at_least(&self.histogram) > members_max => return None,
+            Found::Is(ranks) if ranks.len() > members_max => return None,
+            Found::Is(ranks) => ranks,
+            other => return Some(other.map(|_| Vec::new())),
+        };
+        let lacking = self.lacking(ranks.clone(), members_max)?;
+        if !lacking.is_empty() {
+            return Some(Found::Lacks(lacking));
+        }
+        let members = self.members(ranks).map(|(score, member)| (score, member.clone()));
+        let mut pairs: Vec<Pair> = members.collect();
+        if range.reverse {
+            pairs.reverse();
+        }
+        Some(Found::Is(pairs))
+    }
+
+    /// The rank of a member that has this score; as [`Ranked::range`].
+    pub fn rank(
+        &self,
+        score: Score,
+        member: &[u8],
+        members_max: usize,
+    ) -> Option<Found<Option<usize>>> {
+        if !self.knows(score) {
+            let few = self.histogram.count(score).is_none_or(|count| count <= members_max);
+            return few.then(|| Found::Lacks(vec![score]));
+        }
+        let within = self.members.rank(score, member).map(|rank| rank - self.first(score));
+        let lower = self.histogram.lower(score, members_max);
+        Some(lower.map(|lower| within.map(|within| lower + within)))
     }
 
     /// The scores of these ranks that are not known; `None` where one of them has more than
     /// `group_max` members.
-    pub fn lacking(&self, ranks: Range<usize>, group_max: usize) -> Option<Vec<Score>> {
+    fn lacking(&self, ranks: Range<usize>, group_max: usize) -> Option<Vec<Score>> {
         let mut lacking = Vec::new();
         let (mut first, groups) = self.histogram.from_rank(ranks.start);
         for (score, count) in groups {
@@ -56,16 +94,10 @@ impl Ranked {
     }
 
     /// The members of these ranks in order. Their scores must all be known.
-    pub fn members(&self, ranks: Range<usize>) -> impl Iterator<Item = (Score, &Bytes)> {
+    fn members(&self, ranks: Range<usize>) -> impl Iterator<Item = (Score, &Bytes)> {
         let (first, mut groups) = self.histogram.from_rank(ranks.start);
         let from = groups.next().map_or(0, |(score, _)| self.first(score) + ranks.start - first);
         self.members.iter_from(from).take(ranks.len())
-    }
-
-    /// The rank of a member that has this score, which must be known.
-    pub fn rank(&self, score: Score, member: &[u8]) -> Option<usize> {
-        let within = self.members.rank(score, member)? - self.first(score);
-        Some(self.histogram.before(|other| other < score) + within)
     }
 
     /// A member gets a score, or loses the one that it had.
@@ -83,6 +115,12 @@ impl Ranked {
             }
             self.histogram.add(new);
         }
+    }
+
+    /// All members with this score were learned: if it was uncounted, it is counted now.
+    pub fn settle(&mut self, score: Score) {
+        let up_to = self.members.partition_point(|other, _| other <= score);
+        self.histogram.set_count(score, up_to - self.first(score));
     }
 
     /// Notes a member of a score that is being loaded.

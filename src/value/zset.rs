@@ -119,29 +119,18 @@ impl ZsetValue {
         self.ranked.as_deref()
     }
 
-    /// The members of these ranks in order, all of which must be known.
-    pub fn members(&self, ranks: Range<usize>) -> Vec<Pair> {
-        let pair = |(score, member): (Score, &Bytes)| (score, member.clone());
-        match (&self.order, &self.ranked) {
-            (Some(order), _) => order.iter_from(ranks.start).take(ranks.len()).map(pair).collect(),
-            (None, Some(ranked)) => ranked.members(ranks).map(pair).collect(),
-            (None, None) => unreachable!("without an order no member of a rank is known"),
-        }
-    }
-
-    /// The rank of a member that has this score; all members of that score must be known.
-    pub fn rank(&self, score: Score, member: &[u8]) -> Option<usize> {
-        match (&self.order, &self.ranked) {
-            (Some(order), _) => order.rank(score, member),
-            (None, ranked) => ranked.as_ref()?.rank(score, member),
-        }
-    }
-
     /// Notes how many members have each score. Does nothing where all members are known.
     pub fn set_histogram(&mut self, histogram: Histogram) {
         if !self.scores.is_complete() {
             self.scores.set_count(Count::Exact(histogram.len() as u64));
             self.ranked = Some(Box::new(Ranked::new(histogram)));
+        }
+    }
+
+    /// All members with this score were learned.
+    pub fn settle_group(&mut self, score: Score) {
+        if let Some(ranked) = &mut self.ranked {
+            ranked.settle(score);
         }
     }
 
@@ -221,6 +210,7 @@ impl ZsetValue {
 mod tests {
     use super::*;
     use crate::base::rng::Rng;
+    use crate::value::{Bound, Bounds, Found, MemberRange};
     use std::collections::BTreeMap;
 
     fn member(n: usize) -> Bytes {
@@ -237,30 +227,65 @@ mod tests {
         pairs
     }
 
-    fn histogram(truth: &BTreeMap<Bytes, Score>) -> Histogram {
-        let mut histogram = Histogram::default();
-        truth.values().for_each(|score| histogram.add(*score));
-        histogram
+    /// The scores, some of them uncounted.
+    fn histogram(truth: &BTreeMap<Bytes, Score>, rng: &mut Rng) -> Histogram {
+        let mut groups: BTreeMap<Score, u32> = BTreeMap::new();
+        truth.values().for_each(|score| *groups.entry(*score).or_default() += 1);
+        let uncounted = rng.index(3);
+        let counts: Vec<_> = groups
+            .into_iter()
+            .map(|(score, count)| (score, (rng.index(3) >= uncounted).then_some(count)))
+            .collect();
+        Histogram::new(truth.len() as u64, counts.into_iter())
+    }
+
+    fn learn_group(zset: &mut ZsetValue, score: Score, truth: &BTreeMap<Bytes, Score>) {
+        let group = truth.iter().filter(|(_, other)| **other == score);
+        zset.learn_group(score, group.map(|(member, _)| member.clone()));
+        zset.settle_group(score);
+        assert!(zset.ranked().is_some_and(|ranked| ranked.knows(score)));
+    }
+
+    /// What a sorted set answers once it has learned all that it lacks for it.
+    fn learned<T>(
+        zset: &mut ZsetValue,
+        truth: &BTreeMap<Bytes, Score>,
+        look: impl Fn(&Ranked) -> Option<Found<T>>,
+    ) -> Option<T> {
+        for _ in 0..truth.len() + 2 {
+            match look(zset.ranked().expect("the scores are known")) {
+                Some(Found::Lacks(scores)) => {
+                    scores.iter().for_each(|score| learn_group(zset, *score, truth));
+                }
+                Some(Found::Is(found)) => return Some(found),
+                Some(Found::Far) | None => return None,
+            }
+        }
+        panic!("it lacks something again and again");
     }
 
     /// What is known of an order is what a sorted list has.
-    fn check_ranked(ranked: &Ranked, truth: &BTreeMap<Bytes, Score>, rng: &mut Rng) {
+    fn check_ranked(zset: &mut ZsetValue, truth: &BTreeMap<Bytes, Score>, rng: &mut Rng) {
         let pairs = sorted(truth);
-        assert!(ranked.histogram().iter().eq(histogram(truth).iter()));
-        let (one, other) = (rng.index(pairs.len() + 1), rng.index(pairs.len() + 1));
-        let ranks = one.min(other)..one.max(other);
-        let scores = pairs[ranks.clone()].iter().map(|(score, _)| *score);
-        let lacking = ranked.lacking(ranks.clone(), usize::MAX).expect("no limit");
-        assert!(lacking.iter().all(|score| !ranked.knows(*score)));
-        assert_eq!(lacking.is_empty(), scores.clone().all(|score| ranked.knows(score)));
-        if lacking.is_empty() {
-            let members = ranked.members(ranks.clone()).map(|(score, name)| (score, name.clone()));
-            assert!(members.eq(pairs[ranks].iter().cloned()));
+        let (one, other) = (score(rng.index(22)), score(rng.index(22)));
+        let reverse = rng.index(2) == 0;
+        let bounds = match rng.index(2) {
+            0 => Bounds::Ranks(rng.index(40) as i64 - 20, rng.index(400) as i64 - 200),
+            _ => Bounds::Scores(Bound::Included(one), Bound::Excluded(other)),
+        };
+        let (offset, limit) = (rng.index(9) as i64 - 3, rng.index(9) as i64 - 3);
+        let range = MemberRange { reverse, bounds, offset: offset.max(0), limit };
+        let order: Order = pairs.iter().cloned().collect();
+        let expect: Vec<Pair> =
+            range.walk(&order, range.ranks(&order)).map(|(s, m)| (s, m.clone())).collect();
+        assert_eq!(zset.ranked().unwrap().histogram().len(), truth.len());
+        if let Some(found) = learned(zset, truth, |ranked| ranked.range(&range, 200)) {
+            assert_eq!(found, expect, "{range:?}");
         }
-        for (rank, (score, member)) in pairs.iter().enumerate() {
-            if ranked.knows(*score) {
-                assert_eq!(ranked.rank(*score, member), Some(rank));
-            }
+        if let Some((score, member)) = pairs.get(rng.index(pairs.len().max(1))) {
+            let rank = order.rank(*score, member);
+            let found = learned(zset, truth, |ranked| ranked.rank(*score, member, 200));
+            assert!(found.is_none_or(|found| found == rank));
         }
     }
 
@@ -277,12 +302,8 @@ mod tests {
             match rng.index(100) {
                 0 => zset.complete(truth.clone()),
                 1 => _ = zset.trim(rng.index(300)),
-                2 => zset.set_histogram(histogram(&truth)),
-                3 if zset.ranked().is_some() => {
-                    let group = truth.iter().filter(|(_, score)| **score == new);
-                    zset.learn_group(new, group.map(|(member, _)| member.clone()));
-                    assert!(zset.ranked().is_some_and(|ranked| ranked.knows(new)));
-                }
+                2 => zset.set_histogram(histogram(&truth, &mut rng)),
+                3 if zset.ranked().is_some() => learn_group(&mut zset, new, &truth),
                 4..7 if zset.order().is_some() => {
                     let start = rng.index(truth.len() + 1);
                     for (_, gone) in zset.remove_range(start..start + 5) {
@@ -295,9 +316,11 @@ mod tests {
             }
             assert_eq!(zset.count(), Count::Exact(truth.len() as u64));
             assert_eq!(zset.order().is_some(), zset.elements().is_complete());
-            if let Some(ranked) = zset.ranked() {
+            if zset.ranked().is_some() {
                 assert!(zset.order().is_none());
-                check_ranked(ranked, &truth, &mut rng);
+                if rng.index(4) == 0 {
+                    check_ranked(&mut zset, &truth, &mut rng);
+                }
             }
             if let (0, Some(order)) = (step % 20, zset.order()) {
                 let pairs = order.iter().map(|(score, member)| (score, member.clone()));

@@ -267,9 +267,13 @@ class Server:
 
 
 class Disk:
-    """A file system of its own in a file, mounted through a loop device; or a tmpfs."""
+    """A file system of its own in a file, mounted through a loop device; or a tmpfs.
 
-    def __init__(self, kind, megabytes, options=()):
+    With `direct` the kernel keeps a block once in its memory, as of a real disk, and not a second
+    time as a part of the file.
+    """
+
+    def __init__(self, kind, megabytes, options=(), direct=False):
         self.kind, self.folder = kind, scratch()
         self.mount_point = os.path.join(self.folder, "mnt")
         self.image = os.path.join(self.folder, "image")
@@ -283,7 +287,8 @@ class Disk:
             image.truncate(megabytes << 20)
         quiet = ["-q", "-F"] if kind == "ext4" else ["-q", "-f"]
         run("mkfs." + kind, *quiet, *options, self.image)
-        self.loop = run("losetup", "--show", "-f", self.image).strip()
+        how = ["--direct-io=on"] if direct else []
+        self.loop = run("losetup", *how, "--show", "-f", self.image).strip()
         self.mount()
 
     def mount(self):
