@@ -20,16 +20,18 @@ const BUSY_PERCENT: usize = 75;
 /// The loop is idle when no command came for so long.
 pub const IDLE_US: u64 = 5_000;
 /// A reply waits so long for the tree where the backlog was empty and others want to be served.
-const HOLD_US: u64 = 5_000;
+/// With the next one it is less than a person notices, and than ten milliseconds.
+const HOLD_US: u64 = 4_000;
 /// And so much longer where nobody else does.
-const HOLD_ALONE_US: u64 = 5_000;
+const HOLD_ALONE_US: u64 = 3_000;
 /// A group of more batches than this is not waited for: the server is not idle.
 const HOLD_BATCHES_MAX: usize = 2;
 /// A slower sync than this is an exception, and not waited for in proportion.
 const COMPANY_US_MAX: u64 = 2_000;
-/// Between checkpoints while no commands come.
+/// Between checkpoints while few commands come: the next sync of the journal waits for what a
+/// checkpoint has to write, and that is little then.
 const CHECKPOINT_US: u64 = 300_000;
-/// Between checkpoints while commands come: they take the disk from the journal, and from the
+/// Between checkpoints while many commands come: they take the disk from the journal, and from the
 /// replies that wait for the tree.
 const CHECKPOINT_BUSY_US: u64 = 2_000_000;
 /// Between syncs of the journal with `everysec` and `no`.
@@ -305,7 +307,8 @@ impl Engine {
         let waited =
             synced.chain(backups).any(|seq| seq > self.server.checkpoint && seq <= applied)
                 || self.keys.backlog.moves_due().is_some();
-        let pause_us = if self.is_idle() { CHECKPOINT_US } else { CHECKPOINT_BUSY_US };
+        let few = self.is_idle() || self.pipeline.committing_batches <= HOLD_BATCHES_MAX;
+        let pause_us = if few { CHECKPOINT_US } else { CHECKPOINT_BUSY_US };
         self.pipeline.now_us >= self.pipeline.last_checkpoint_us + pause_us
             || self.server.shutdown.is_some()
             || self.journal_is_long()

@@ -170,14 +170,17 @@ impl Histogram {
             let uncounted = groups.filter(|(_, count)| *count == 0).map(|(score, _)| score);
             uncounted.take(uncounted_max + 1).collect()
         };
-        let lower = uncounted(&mut self.between(|_| true, |other| other < score));
+        let lower = match self.is_counted() {
+            true => Vec::new(),
+            false => uncounted(&mut self.between(|_| true, |other| other < score)),
+        };
         if lower.is_empty() {
             return Found::Is(self.before(|other| other < score));
         }
         let from = uncounted(&mut self.between(|other| other >= score, |_| true));
         if from.is_empty() {
             let counted = self.before(|_| true) - self.before(|other| other < score);
-            return Found::Is(self.len() - counted);
+            return Found::Is(self.len().saturating_sub(counted));
         }
         let fewer = if lower.len() <= from.len() { lower } else { from };
         if fewer.len() > uncounted_max { Found::Far } else { Found::Lacks(fewer) }
