@@ -193,11 +193,7 @@ fn an_order_that_only_the_backlog_has_is_read() {
 #[test]
 fn ranges_of_scores_that_are_not_counted_are_those_of_a_list() {
     let setup = Setup { cache_bytes: 128 << 10, backlog_bytes: 4 << 20, ..Setup::default() };
-    let add = |begin: usize| {
-        let some = (begin..begin + 100).flat_map(|n| [(n / 2).to_string(), format!("m:{n:04}")]);
-        ["ZADD".to_string(), "z".to_string()].into_iter().chain(some).collect()
-    };
-    let requests: Vec<Vec<String>> = (0..2_000).step_by(100).map(add).collect();
+    let requests = in_twos();
     for (request, expect) in [
         ("ZRANGE z 0 2", "m:0000 m:0001 m:0002"),
         ("ZRANGE z 0 2 REV", "m:1999 m:1998 m:1997"),
@@ -225,8 +221,39 @@ fn ranges_of_scores_that_are_not_counted_are_those_of_a_list() {
     }
 }
 
+#[test]
+fn the_ends_of_a_sorted_set_are_read_without_its_middle() {
+    let setup = Setup { cache_bytes: 128 << 10, backlog_bytes: 4 << 20, ..Setup::default() };
+    let requests = in_twos();
+    for request in ["ZRANGE z 0 2", "ZRANGE z -3 -1", "ZRANGE z 500 501 BYSCORE", "ZPOPMAX z"] {
+        let disk = filled(&setup, &requests);
+        let mut machine = Machine::start(Arc::new(disk.clone()), &setup).expect("a start");
+        (0..200).for_each(|_| machine.turn()); // The walk that follows a start.
+        let client = machine.connect();
+        disk.count_reads(true);
+        let before = disk.calls();
+        machine.call(client, &request.split(' ').collect::<Vec<_>>());
+        let calls = disk.calls() - before;
+        assert!(calls < 100, "{request}: {calls} calls, of 1000 scores");
+    }
+}
+
+/// A sorted set of which two members have each of 1000 scores.
+fn in_twos() -> Vec<Vec<String>> {
+    let add = |begin: usize| {
+        let some = (begin..begin + 100).flat_map(|n| [(n / 2).to_string(), format!("m:{n:04}")]);
+        ["ZADD".to_string(), "z".to_string()].into_iter().chain(some).collect()
+    };
+    (0..2_000).step_by(100).map(add).collect()
+}
+
 /// What is larger than memory keeps, right after a start.
 fn cold(setup: &Setup, requests: &[Vec<String>]) -> Machine {
+    Machine::start(Arc::new(filled(setup, requests)), setup).expect("a start")
+}
+
+/// A disk after these requests and a clean stop.
+fn filled(setup: &Setup, requests: &[Vec<String>]) -> SimDisk {
     let disk = SimDisk::new(SimSettings::default());
     disk.set_bytes_total(1 << 30);
     disk.set_inodes_total(1 << 18);
@@ -236,7 +263,7 @@ fn cold(setup: &Setup, requests: &[Vec<String>]) -> Machine {
         first.call(client, request);
     }
     assert!(first.settle() && first.stop());
-    Machine::start(Arc::new(disk.kill()), setup).expect("a start")
+    disk.kill()
 }
 
 #[test]

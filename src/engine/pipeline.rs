@@ -20,7 +20,7 @@ const BUSY_PERCENT: usize = 75;
 /// The loop is idle when no command came for so long.
 pub const IDLE_US: u64 = 5_000;
 /// A reply waits so long for the tree where the backlog was empty and others want to be served.
-/// With the next one it is less than a person notices, and than ten milliseconds.
+/// Together with the next one and a sync it is to stay below 10 ms.
 const HOLD_US: u64 = 4_000;
 /// And so much longer where nobody else does.
 const HOLD_ALONE_US: u64 = 3_000;

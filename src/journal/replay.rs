@@ -44,7 +44,7 @@ pub struct Outcome {
     pub start: usize,
     /// Newest complete record, or the base where there is none behind it.
     pub last: Seq,
-    /// Every record that there is up to the base was read, or needs not be: none is missing there.
+    /// The records go on behind the base, or there is no segment: none is missing between them.
     pub reaches_base: bool,
     /// Epoch of the newest record; 0 without one.
     pub epoch: u64,
@@ -98,10 +98,9 @@ pub fn replay(
     if !step(Step::CloseChain) {
         walk.visit_open_chain(visit);
     }
-    let nothing = row.is_empty();
     Ok(Outcome {
         start,
-        reaches_base: nothing || (!walk.walked.is_empty() && walk.next > base),
+        reaches_base: row.is_empty() || (!walk.walked.is_empty() && walk.next > base),
         last: (walk.next - 1).max(base),
         epoch: walk.epoch,
         records: walk.records,

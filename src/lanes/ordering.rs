@@ -112,8 +112,7 @@ impl ReaderWorker {
             members.all(|(score, member)| visit(score, member));
             return Ok(());
         };
-        let (groups, mut skip, mut take) = range.groups(&histogram);
-        drop(histogram);
+        let (groups, mut skip, mut take) = range.groups(&histogram, range.reverse);
         for (score, count) in groups {
             if take == 0 {
                 break;
@@ -139,23 +138,29 @@ impl ReaderWorker {
     }
 
     fn count_members(&self, zset: &Zset<'_>, range: &MemberRange) -> io::Result<Grant> {
-        let Some(histogram) = self.histogram(zset, true)? else {
+        let Some(histogram) = self.histogram(zset, false)? else {
             let count = range.ranks(&self.order(zset)?).len();
             return Ok(Grant::Names { bulks: Vec::new(), count });
         };
-        let count = match range.ranks_of_scores(&histogram) {
-            Some(ranks) => ranks.len(),
-            None => {
-                let mut count = 0;
-                for (score, _) in histogram.iter() {
-                    self.visit_members(zset, score, &mut |member| {
-                        count += usize::from(range.admits(&member));
-                    })?;
-                }
-                range.part(count).1
+        let mut count = 0;
+        for group in range.groups(&histogram, range.reverse).0 {
+            if matches!(range.bounds, Bounds::Names(..)) {
+                self.visit_members(zset, group.0, &mut |member| {
+                    count += usize::from(range.admits(&member));
+                })?;
+            } else {
+                count += self.counted(zset, group)?;
             }
-        };
-        Ok(Grant::Names { bulks: Vec::new(), count })
+        }
+        Ok(Grant::Names { bulks: Vec::new(), count: range.part(count).1 })
+    }
+
+    /// How many members a score of a histogram has; it is read where it is uncounted.
+    fn counted(&self, zset: &Zset<'_>, (score, count): (Score, usize)) -> io::Result<usize> {
+        match count {
+            0 => Ok(self.group_len(zset, Group { score, is_dir: false })? as usize),
+            count => Ok(count),
+        }
     }
 
     /// How many members come before one that has this score; [`Grant::Done`] where it has another
@@ -167,13 +172,19 @@ impl ReaderWorker {
         member: &Bytes,
         reverse: bool,
     ) -> io::Result<Grant> {
-        let (len, before, mut found) = match self.histogram(zset, true)? {
+        let (len, before, mut found) = match self.histogram(zset, false)? {
             None => {
                 let order = self.order(zset)?;
                 let rank = order.rank(score, member);
                 (order.len(), rank.unwrap_or(0), rank.is_some())
             }
-            Some(histogram) => (histogram.len(), histogram.before(|other| other < score), false),
+            Some(histogram) => {
+                let mut lower = histogram.between(|_| true, |other| other < score);
+                let before = lower.try_fold(0, |before, group| {
+                    Ok::<_, io::Error>(before + self.counted(zset, group)?)
+                })?;
+                (histogram.len(), before, false)
+            }
         };
         let mut lower = 0;
         if !found {
@@ -212,12 +223,14 @@ impl ReaderWorker {
         groups.extend(new.into_iter().map(|score| Group { score, is_dir: false }));
         groups.sort_unstable_by_key(|group| group.score);
         let is_file = |group: &Group| !group.is_dir && !overlay.members.emptied;
-        let is_alone = |group: &Group| is_file(group) && !overlay.groups.contains_key(&group.score);
+        let may_be_alone =
+            |group: &Group| is_file(group) && !overlay.groups.contains_key(&group.score);
         let read_max = if count_all { usize::MAX } else { READ_GROUPS_MAX };
-        let of_others = groups.iter().filter(|group| is_file(group) && !is_alone(group)).count();
+        let of_others =
+            groups.iter().filter(|group| is_file(group) && !may_be_alone(group)).count();
         let mut counts: Vec<Option<u64>> = Vec::with_capacity(groups.len());
         for group in &groups {
-            counts.push(if is_alone(group) {
+            counts.push(if may_be_alone(group) {
                 Some(1)
             } else if !is_file(group) || of_others <= read_max {
                 Some(self.group_len(zset, *group)?)
@@ -231,8 +244,9 @@ impl ReaderWorker {
         };
         let sum = |counts: &[Option<u64>]| counts.iter().copied().sum::<Option<u64>>();
         if sum(&counts) != Some(len) {
-            let is_read = groups.iter().filter(|group| is_file(group)).count() <= read_max;
-            for (count, group) in counts.iter_mut().zip(&groups).filter(|(_, at)| is_file(at)) {
+            let is_read = groups.iter().filter(|group| may_be_alone(group)).count() <= read_max;
+            for (count, group) in counts.iter_mut().zip(&groups).filter(|(_, at)| may_be_alone(at))
+            {
                 *count = if is_read { Some(self.group_len(zset, *group)?) } else { None };
             }
         }

@@ -225,13 +225,13 @@ impl Histogram {
         starts: impl Fn(Score) -> bool,
         ends: impl Fn(Score) -> bool,
     ) -> impl DoubleEndedIterator<Item = (Score, usize)> {
-        let first = |chunk: &Chunk| chunk.scores.partition_point(|score| !starts(*score));
-        let end = |chunk: &Chunk| chunk.scores.partition_point(|score| ends(*score));
+        let first = move |chunk: &Chunk| chunk.scores.partition_point(|score| !starts(*score));
+        let end = move |chunk: &Chunk| chunk.scores.partition_point(|score| ends(*score));
         let from = self.chunks.partition_point(|chunk| first(chunk) == chunk.scores.len());
         let to = self.chunks.partition_point(|chunk| end(chunk) == chunk.scores.len());
         let chunks = self.chunks.get(from..(to + 1).min(self.chunks.len())).unwrap_or_default();
-        let parts: Vec<_> = chunks.iter().map(|chunk| (chunk, first(chunk)..end(chunk))).collect();
-        parts.into_iter().flat_map(|(chunk, part)| {
+        chunks.iter().flat_map(move |chunk| {
+            let part = first(chunk)..end(chunk);
             let scores = chunk.scores.get(part.clone()).unwrap_or_default();
             let counts = chunk.counts.get(part).unwrap_or_default();
             scores.iter().copied().zip(counts.iter().map(|count| *count as usize))

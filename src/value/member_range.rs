@@ -115,21 +115,15 @@ impl MemberRange {
         if histogram.is_counted() {
             return self.ranks_of_scores(histogram).map(Found::Is);
         }
-        let len = histogram.len();
-        // Which end is nearer, how many members there are left out, and how many are meant.
-        let (reverse, (skip, take)) = match self.bounds {
+        let reverse = match self.bounds {
             Bounds::Names(..) => return None,
-            Bounds::Scores(..) => (self.reverse, self.part(usize::MAX)),
+            Bounds::Scores(..) => self.reverse,
             Bounds::Ranks(..) => {
-                let Range { start, end } = self.ranks_of_scores(histogram)?;
-                let reverse = start > len - end;
-                (reverse, (if reverse { len - end } else { start }, end - start))
+                let ranks = self.ranks_of_scores(histogram)?;
+                ranks.start > histogram.len() - ranks.end // From the nearer end.
             }
         };
-        let (starts, ends) = self.bounds.of_scores();
-        let groups = histogram.between(&starts, &ends);
-        let groups: Box<dyn Iterator<Item = (Score, usize)>> =
-            if reverse { Box::new(groups.rev()) } else { Box::new(groups) };
+        let (groups, skip, take) = self.groups(histogram, reverse);
         let end = skip.saturating_add(take);
         let (mut seen, mut lacks) = (0, Vec::new());
         for (score, count) in groups {
@@ -148,6 +142,7 @@ impl MemberRange {
             return Some(Found::Lacks(lacks));
         }
         let (skip, end) = (skip.min(seen), end.min(seen));
+        let (starts, ends) = self.bounds.of_scores();
         Some(Found::Is(if reverse {
             let top = histogram.before(ends);
             top - end..top - skip
@@ -160,34 +155,35 @@ impl MemberRange {
     /// How many members are meant at least, where each score has one; 0 for bounds that are
     /// members.
     pub fn at_least(&self, histogram: &Histogram) -> usize {
-        let (starts, ends) = self.bounds.of_scores();
-        match &self.bounds {
+        let (groups, skip, take) = self.groups(histogram, self.reverse);
+        match self.bounds {
             Bounds::Names(..) => 0,
-            Bounds::Ranks(..) => self.ranks_of_scores(histogram).map_or(0, |ranks| ranks.len()),
+            Bounds::Ranks(..) => take,
             Bounds::Scores(..) => {
-                let counts = histogram.between(starts, ends).map(|(_, count)| count.max(1));
-                self.part(counts.sum()).1
+                groups.map(|(_, count)| count.max(1)).sum::<usize>().saturating_sub(skip).min(take)
             }
         }
     }
 
-    /// The scores within the bounds, with how many members have each (0 for the uncounted), in the
-    /// direction of the range; how many members of them are left out first, and how many are meant
-    /// then. All scores for bounds that are members.
-    pub fn groups(&self, histogram: &Histogram) -> (Vec<(Score, usize)>, usize, usize) {
+    /// The scores within the bounds in one direction, with how many members have each (0 for the
+    /// uncounted), and how many members are left out first there, and meant then. All scores for
+    /// bounds that are members; where bounds are no ranks, the direction has to be that of the
+    /// range.
+    pub fn groups<'h>(
+        &'h self,
+        histogram: &'h Histogram,
+        reverse: bool,
+    ) -> (Box<dyn Iterator<Item = (Score, usize)> + 'h>, usize, usize) {
         let (starts, ends) = self.bounds.of_scores();
-        let mut groups: Vec<_> = histogram.between(starts, ends).collect();
-        if self.reverse {
-            groups.reverse();
-        }
+        let groups = histogram.between(starts, ends);
         let (skip, take) = match self.bounds {
             Bounds::Ranks(..) => {
                 let Range { start, end } = self.ranks_of_scores(histogram).unwrap_or_default();
-                (if self.reverse { histogram.len() - end } else { start }, end - start)
+                (if reverse { histogram.len() - end } else { start }, end - start)
             }
             _ => self.part(usize::MAX),
         };
-        (groups, skip, take)
+        (if reverse { Box::new(groups.rev()) } else { Box::new(groups) }, skip, take)
     }
 
     /// Whether a member is within bounds that are members; others have all.

@@ -32,8 +32,7 @@ impl Ranked {
 
     /// Whether all members with this score are known.
     pub fn knows(&self, score: Score) -> bool {
-        let up_to = self.members.partition_point(|other, _| other <= score);
-        Some(up_to - self.first(score)) == self.histogram.count(score)
+        Some(self.here(score)) == self.histogram.count(score)
     }
 
     /// The members of a range in its order, if they are at most `members_max`; as many may have to
@@ -119,8 +118,7 @@ impl Ranked {
 
     /// All members with this score were learned: if it was uncounted, it is counted now.
     pub fn settle(&mut self, score: Score) {
-        let up_to = self.members.partition_point(|other, _| other <= score);
-        self.histogram.set_count(score, up_to - self.first(score));
+        self.histogram.set_count(score, self.here(score));
     }
 
     /// Notes a member of a score that is being loaded.
@@ -136,6 +134,11 @@ impl Ranked {
     /// Bytes it holds in memory, about. O(1).
     pub fn bytes(&self) -> usize {
         self.histogram.bytes() + self.members.bytes()
+    }
+
+    /// How many members here have this score.
+    fn here(&self, score: Score) -> usize {
+        self.members.partition_point(|other, _| other <= score) - self.first(score)
     }
 
     /// How many members here have lower scores.
