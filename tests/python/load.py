@@ -90,10 +90,12 @@ class Client:
             self.taken(command, reply)
 
     def taken(self, command, reply):
-        expected = self.apply(self.state, command)
+        after = dict(self.state)
+        expected = self.apply(after, command)
         if isinstance(reply, Error) and not reply.startswith(b"ERR no such key"):
-            if reply != expected:
+            if reply != expected:  # It stays pending: nobody knows whether it was done.
                 raise Lost("%s answered %s" % (command[0].decode(), reply.decode(errors="replace")))
+        self.state = after
         if expected is not None and reply != expected and not isinstance(reply, Error):
             self.wrong.append("%r answered %r, expected %r" % (command[:3], reply, expected))
         self.pending.pop(0)
