@@ -12,6 +12,8 @@
 //! | 0/user:1  (nothing)
 //! ```
 //!
+//! A request that begins with `2>` or `3>` comes from another client.
+//!
 //! They run on the simulated disk, on a real directory, and without the `|` lines against
 //! redis-server, where there is one. After each request on the simulated disk, loading what the
 //! ops made gives the value in memory. A case whose first line ends in `(not in Redis)`, and those
@@ -41,6 +43,7 @@ type Files = Vec<(String, Option<Vec<u8>>)>;
 /// A request with what it replies, and the files after it.
 struct Step {
     line: usize,
+    client: usize,
     request: Vec<Vec<u8>>,
     reply: Vec<u8>,
     files: Files,
@@ -67,6 +70,10 @@ fn cases() -> Vec<Case> {
 
 fn parse(file: &str, text: &str, cases: &mut Vec<Case>) {
     for (index, line) in text.lines().enumerate() {
+        let (client, line) = match line.as_bytes() {
+            [digit @ b'2'..=b'9', b'>', ..] => (usize::from(digit - b'1'), &line[1..]),
+            _ => (0, line),
+        };
         let content = line.get(2..).unwrap_or("");
         match line.as_bytes().first() {
             Some(b'#') => {
@@ -81,7 +88,8 @@ fn parse(file: &str, text: &str, cases: &mut Vec<Case>) {
         let case = cases.last_mut().expect("a case begins with #");
         if line.starts_with('>') {
             let (reply, files) = (Vec::new(), Vec::new());
-            case.steps.push(Step { line: index + 1, request: split(content), reply, files });
+            let request = split(content);
+            case.steps.push(Step { line: index + 1, client, request, reply, files });
             continue;
         }
         let step = case.steps.last_mut().expect("a request comes before its reply");
@@ -134,9 +142,12 @@ fn run_case(
     machine: &mut Machine,
     read: impl Fn(&str) -> Option<Vec<u8>>,
 ) -> Result<(), String> {
-    let client = machine.connect();
+    let mut clients = Vec::new();
     for step in &case.steps {
-        let reply = machine.call(client, &step.request);
+        while clients.len() <= step.client {
+            clients.push(machine.connect());
+        }
+        let reply = machine.call(clients[step.client], &step.request);
         check_reply(case, step, &reply)?;
         if let Err(error) = machine.engine.keys.check() {
             return Err(format!("{}:{} ({}): {error}", case.file, step.line, case.title));
@@ -266,8 +277,12 @@ fn transcripts_on_redis() {
         let mut stream = redis.connect();
         assert_eq!(ask(&mut stream, &split("FLUSHALL")), b"+OK\r\n");
         count += 1;
+        let mut streams = vec![stream];
         let differs = case.steps.iter().find_map(|step| {
-            let reply = ask(&mut stream, &step.request);
+            while streams.len() <= step.client {
+                streams.push(redis.connect());
+            }
+            let reply = ask(&mut streams[step.client], &step.request);
             check_reply(case, step, &reply).err()
         });
         errors.extend(differs);

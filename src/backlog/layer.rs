@@ -447,7 +447,7 @@ fn push_patch(patches: &mut Vec<(u64, Content)>, offset: u64, data: Content) {
 }
 
 /// What an op costs in memory, about.
-pub(super) fn weight(op: &Op) -> usize {
+pub fn weight(op: &Op) -> usize {
     ENTRY_BYTES
         + match op {
             Op::AbsentDb(_) | Op::Move(_) => 0,

@@ -19,8 +19,8 @@ mod view;
 
 use crate::base::variant::{Step, step};
 use crate::layout::op::{Content, Db, Key, Move, Op, Seq};
-pub use layer::Layer;
-use layer::{Entry, WARM_OPS, weight};
+use layer::{Entry, WARM_OPS};
+pub use layer::{Layer, weight};
 use std::cell::{Ref, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,10 +1,11 @@
-//! Who is connected: everything about a client that commands see. Knows nothing of sockets and
-//! buffers.
+//! Who is connected: everything about a client that commands see, and which keys clients watch.
+//! Knows nothing of sockets and buffers.
 
 use super::Command;
-use crate::layout::op::Db;
-use crate::resp::Protocol;
+use crate::layout::op::{Db, Key, Move, Op};
+use crate::resp::{OwnedArgs, Protocol};
 use hashbrown::HashMap;
+use std::collections::BTreeMap;
 
 /// Number of a client: never used twice.
 pub type ClientId = u64;
@@ -46,6 +47,38 @@ pub struct Client {
     pub output_bytes: usize,
     /// It is to be disconnected: after what is written has been sent, or at once.
     pub closing: Option<Closing>,
+    /// What it has queued since MULTI.
+    pub queue: Option<Box<Queue>>,
+    /// What it watches.
+    pub watching: Vec<Watched>,
+    /// Something that it watches was changed.
+    pub touched: bool,
+}
+
+/// The commands of a transaction between MULTI and EXEC.
+#[derive(Clone, Debug, Default)]
+pub struct Queue {
+    /// The commands in their order.
+    pub commands: Vec<(&'static Command, OwnedArgs)>,
+    /// Bytes of their arguments.
+    pub bytes: usize,
+    /// One could not be queued: EXEC will refuse.
+    pub refused: bool,
+    /// How often EXEC was parked.
+    pub parks: u32,
+}
+
+/// A key that a client watches, as it was when that began.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// Its database.
+    pub db: Db,
+    /// Its name.
+    pub key: Key,
+    /// Whether it was there.
+    pub exists: bool,
+    /// Its deadline, in Unix milliseconds.
+    pub deadline: Option<u64>,
 }
 
 /// How a connection ends.
@@ -63,6 +96,8 @@ pub struct Clients {
     clients: HashMap<ClientId, Box<Client>>,
     last_id: ClientId,
     doomed: Vec<ClientId>,
+    /// Who watches a key.
+    watchers: BTreeMap<(Db, Key), Vec<ClientId>>,
 }
 
 impl Clients {
@@ -75,7 +110,92 @@ impl Clients {
 
     /// Takes a client away.
     pub fn remove(&mut self, id: ClientId) -> Option<Box<Client>> {
+        self.unwatch(id);
         self.clients.remove(&id)
+    }
+
+    /// A client watches a key from now on. Does nothing where it does so already.
+    pub fn watch(&mut self, id: ClientId, watched: Watched) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let watchers = self.watchers.entry((watched.db, watched.key.clone())).or_default();
+        if !watchers.contains(&id) {
+            watchers.push(id);
+            client.watching.push(watched);
+        }
+    }
+
+    /// A client watches nothing any more, and what was changed is forgotten.
+    pub fn unwatch(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.touched = false;
+        for watched in std::mem::take(&mut client.watching) {
+            let place = (watched.db, watched.key);
+            if let Some(watchers) = self.watchers.get_mut(&place) {
+                watchers.retain(|watcher| *watcher != id);
+                if watchers.is_empty() {
+                    self.watchers.remove(&place);
+                }
+            }
+        }
+    }
+
+    /// Forgets what a client has queued and what it watches.
+    pub fn end_transaction(&mut self, id: ClientId) {
+        self.unwatch(id);
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.queue = None;
+        }
+    }
+
+    /// The keys of a database that somebody watches.
+    pub fn watched_in(&self, db: Db) -> impl Iterator<Item = &Key> {
+        let from = (db, Key::new());
+        self.watchers
+            .range(from..)
+            .take_while(move |((of, _), _)| *of == db)
+            .map(|((_, key), _)| key)
+    }
+
+    /// Tells those who watch what these ops change. A swap of databases is told by
+    /// [`Clients::touch`]: it changes only keys that are there.
+    pub fn note_changes(&mut self, ops: &[Op]) {
+        if self.watchers.is_empty() {
+            return;
+        }
+        for op in ops {
+            match op {
+                Op::AbsentDb(db) => self.touch_all(*db),
+                Op::Move(Move::Swap(..)) => {}
+                op => {
+                    for (db, key) in op.places() {
+                        key.into_iter().for_each(|key| self.touch(db, key));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A key is changed: tells those who watch it.
+    pub fn touch(&mut self, db: Db, key: &Key) {
+        let Some(watchers) = self.watchers.get(&(db, key.clone())) else { return };
+        for id in watchers {
+            if let Some(client) = self.clients.get_mut(id) {
+                client.touched = true;
+            }
+        }
+    }
+
+    /// A database is emptied: what was there is changed.
+    fn touch_all(&mut self, db: Db) {
+        let from = (db, Key::new());
+        for (_, watchers) in self.watchers.range(from..).take_while(|((of, _), _)| *of == db) {
+            for id in watchers {
+                if let Some(client) = self.clients.get_mut(id) {
+                    let mut watching = client.watching.iter();
+                    client.touched |= watching.any(|watched| watched.db == db && watched.exists);
+                }
+            }
+        }
     }
 
     /// A client, while it is connected.

@@ -48,6 +48,8 @@ pub struct Cx<'a, 'r> {
     pub server: &'a mut Server,
     /// What the command waited for, when it runs again.
     pub grant: Option<Grant>,
+    /// The number of the command in its transaction; 0 outside of one.
+    pub ordinal: u64,
 }
 
 impl Cx<'_, '_> {
@@ -97,7 +99,7 @@ impl Cx<'_, '_> {
     /// and then chosen again.
     pub fn chance(&mut self) -> u64 {
         let (id, commands) = (self.id, self.client().commands);
-        hash64(self.server.run_id.as_bytes(), commands ^ (id << 40))
+        hash64(self.server.run_id.as_bytes(), commands ^ (id << 40) ^ (self.ordinal << 20))
     }
 
     /// Takes the grant of a need, or parks the command until it is met.

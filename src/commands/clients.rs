@@ -130,16 +130,25 @@ fn list(cx: &mut Cx<'_, '_>) -> Result {
 
 /// One line of CLIENT LIST, as Redis 7.2 writes it.
 fn describe(client: &Client, now_ms: u64) -> Vec<u8> {
-    let flags = match client.closing {
-        Some(Closing::AfterReplies) => "c",
-        Some(Closing::AtOnce) => "A",
-        None if client.addr.starts_with('/') => "U",
-        None => "N",
-    };
+    let flags: String = [
+        ('x', client.queue.is_some()),
+        ('d', client.touched),
+        ('c', client.closing == Some(Closing::AfterReplies)),
+        ('A', client.closing == Some(Closing::AtOnce)),
+        ('U', client.addr.starts_with('/')),
+    ]
+    .into_iter()
+    .filter_map(|(flag, is)| is.then_some(flag))
+    .collect();
+    let flags = if flags.is_empty() { "N" } else { &flags };
+    let queue = client.queue.as_deref();
+    let queued = queue.map_or(-1, |queue| queue.commands.len() as i64);
+    let queue_bytes = queue.map_or(0, |queue| queue.bytes);
     let age_s = now_ms.saturating_sub(client.since_ms) / 1000;
     let idle_s = now_ms.saturating_sub(client.active_ms) / 1000;
     let [used, free] = client.input_bytes;
-    let total = size_of::<Client>() + used + free + client.output_bytes + REPLY_BUFFER_BYTES;
+    let buffers = used + free + client.output_bytes + queue_bytes;
+    let total = size_of::<Client>() + buffers + REPLY_BUFFER_BYTES;
     let resp = if client.protocol == Protocol::Resp3 { 3 } else { 2 };
     let mut line = format!(
         "id={} addr={} laddr={} fd={} name=",
@@ -149,10 +158,10 @@ fn describe(client: &Client, now_ms: u64) -> Vec<u8> {
     line.extend_from_slice(&client.name);
     line.extend_from_slice(
         format!(
-            " age={age_s} idle={idle_s} flags={flags} db={} sub=0 psub=0 ssub=0 multi=-1 \
-             qbuf={used} qbuf-free={free} argv-mem=0 multi-mem=0 rbs={REPLY_BUFFER_BYTES} rbp=0 \
-             obl={} oll=0 omem=0 tot-mem={total} events=r cmd={} user=default redir=-1 \
-             resp={resp} lib-name=",
+            " age={age_s} idle={idle_s} flags={flags} db={} sub=0 psub=0 ssub=0 \
+             multi={queued} qbuf={used} qbuf-free={free} argv-mem=0 multi-mem={queue_bytes} \
+             rbs={REPLY_BUFFER_BYTES} rbp=0 obl={} oll=0 omem=0 tot-mem={total} events=r cmd={} \
+             user=default redir=-1 resp={resp} lib-name=",
             client.db,
             client.output_bytes,
             client.last_command.map_or_else(|| "NULL".into(), super::full_name),

@@ -32,7 +32,8 @@ const PLACE_MIN: usize = 32;
 /// Replies with the number of elements: HLEN, SCARD, ZCARD.
 pub(super) fn reply_count(cx: &mut Cx<'_, '_>, kind: Type) -> Result {
     let key = cx.args.get(1);
-    let slot = cx.look(key, Want::Removal(&[]))?;
+    let want = if cx.keys.in_transaction() { Want::Whole } else { Want::Removal(&[]) };
+    let slot = cx.look(key, want)?;
     let count = match cx.keys.collection(slot, kind)?.map(Value::count) {
         None => 0,
         Some(Count::Exact(count)) => count,
@@ -117,7 +118,12 @@ pub(super) fn reply_step(
 ) -> Result {
     let (key, db) = (cx.args.get(1), cx.db);
     let cursor = scan::parse_cursor(cx.args.get(2))?;
-    let want = if cursor == 0 && cx.grant.is_none() { cx.keys.small() } else { Want::Meta };
+    let whole = cx.keys.in_transaction();
+    let want = match cursor {
+        0 if cx.grant.is_none() => cx.keys.small(),
+        _ if whole => Want::Whole,
+        _ => Want::Meta,
+    };
     let slot = cx.look(key, want)?;
     let granted = take_grant(cx)?;
     let Some(value) = cx.keys.collection(slot, kind)? else {
@@ -135,9 +141,9 @@ pub(super) fn reply_step(
             found += per_element;
         }
     };
-    if value.is_complete()
-        && (value.bytes() <= ONE_STEP_BYTES_MAX || value.known_len() <= options.count())
-    {
+    let is_one_step =
+        || whole || value.bytes() <= ONE_STEP_BYTES_MAX || value.known_len() <= options.count();
+    if value.is_complete() && is_one_step() {
         scan::begin_step(reply, None);
         let mark = reply.mark();
         value.each(&mut |name, content| add(reply, name, content));

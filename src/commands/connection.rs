@@ -190,6 +190,7 @@ fn quit(cx: &mut Cx<'_, '_>) -> Result {
 
 fn reset(cx: &mut Cx<'_, '_>) -> Result {
     let free = cx.server.config.password.is_empty();
+    cx.clients.end_transaction(cx.id);
     let client = cx.client();
     client.db = 0;
     client.protocol = Protocol::Resp2;

@@ -70,7 +70,10 @@ fn count_keys(cx: &mut Cx<'_, '_>) -> Result<()> {
     let unknown = (0..DATABASES).find(|db| cx.keys.sizes.known(*db).is_none());
     match (unknown, cx.grant.take()) {
         (_, Some(crate::command::Grant::Failed(error))) => Err(error.into()),
-        (Some(db), _) => Err(crate::command::Stop::Park(Need::Count { db })),
+        (Some(db), _) => {
+            let db = cx.keys.place(db).unwrap_or(db);
+            Err(crate::command::Stop::Park(Need::Count { db }))
+        }
         (None, _) => Ok(()),
     }
 }

@@ -7,7 +7,9 @@ use super::{container, database, help, integer, is};
 use crate::command::table::{
     DENYOOM, FAST, FREES, KEY1, KEY2, KEYS, KEYS2, LOADING, NO_KEY, READ, STALE, WRITE, row,
 };
-use crate::command::{Command, Cx, Db, Done, NO_SUCH_KEY, Result, SYNTAX, SlotId, Use, Want, fail};
+use crate::command::{
+    Command, Cx, Db, Done, NO_SUCH_KEY, Need, Result, SYNTAX, SlotId, Use, Want, fail,
+};
 use crate::layout::op::DATABASES;
 
 const SUM: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
@@ -146,8 +148,8 @@ fn rename_unless(cx: &mut Cx<'_, '_>, refuse: impl FnOnce(bool) -> bool) -> Resu
             None => fail(NO_SUCH_KEY),
         };
     }
-    let both =
-        open_both(cx, (cx.db, old), (cx.db, new), Want::Few(cx.keys.moved_min), Use::Change)?;
+    let want = cx.keys.wanted_to_rename();
+    let both = open_both(cx, (cx.db, old), (cx.db, new), want, Use::Change)?;
     let Some((from, to)) = both else {
         return fail(NO_SUCH_KEY);
     };
@@ -210,7 +212,7 @@ fn copy(cx: &mut Cx<'_, '_>) -> Result {
 /// Replies whether the key was moved.
 fn move_to(cx: &mut Cx<'_, '_>) -> Result {
     let (key, db) = (cx.args.get(1), database(cx.args.get(2))?);
-    let both = carry(cx, key, (db, key), false, Want::Few(cx.keys.moved_min), Use::Change)?;
+    let both = carry(cx, key, (db, key), false, cx.keys.wanted_to_rename(), Use::Change)?;
     if let Some((from, to)) = both {
         relocate(cx, from, to)?;
     }
@@ -305,7 +307,7 @@ fn object_help(cx: &mut Cx<'_, '_>) -> Result {
 fn dbsize(cx: &mut Cx<'_, '_>) -> Result {
     let db = cx.db;
     if cx.keys.sizes.known(db).is_none() {
-        cx.wait_for(|_| crate::command::Need::Count { db })?;
+        cx.wait_for(|keys| Need::Count { db: keys.place(db).unwrap_or(db) })?;
     }
     cx.keys.show_all();
     let keys = cx.keys.sizes.known(db).unwrap_or(0);

@@ -4,7 +4,7 @@
 
 use crate::base::hash::hash64;
 use crate::base::number::parse_i64;
-use crate::command::{Command, Cx, Error, NOT_AN_INTEGER, Result, Stop, fail};
+use crate::command::{Args, Command, Cx, Error, NOT_AN_INTEGER, Result, Stop, fail};
 use crate::layout::op::{DATABASES, Db};
 use hashbrown::HashTable;
 use std::sync::OnceLock;
@@ -25,6 +25,7 @@ pub mod server;
 mod set_options;
 pub mod sets;
 pub mod strings;
+pub mod transactions;
 pub mod tree;
 pub mod zset_algebra;
 pub mod zset_members;
@@ -43,6 +44,7 @@ static FAMILIES: &[&[Command]] = &[
     keys::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,
+    transactions::COMMANDS,
     connection::COMMANDS,
     clients::COMMANDS,
     introspection::COMMANDS,
@@ -102,12 +104,17 @@ pub fn resolve(name: &[u8], subcommand: Option<&[u8]>) -> Option<&'static Comman
     }
 }
 
-/// The handler of containers, which do nothing by themselves: a request that comes here has no
-/// subcommand, or an unknown one.
-fn container(cx: &mut Cx<'_, '_>) -> Result {
-    let name = String::from_utf8_lossy(cx.arg(0)).to_ascii_uppercase();
-    let word = quotable(cx.args.try_get(1).unwrap_or_default(), QUOTED_BYTES_MAX);
-    quoting("ERR unknown subcommand '", word, &format!("'. Try {name} HELP."))
+/// The handler of containers: dispatch runs one of their subcommands, or refuses.
+fn container(_: &mut Cx<'_, '_>) -> Result {
+    unreachable!("a container does nothing by itself")
+}
+
+/// The error of a request for a subcommand that its container does not have.
+pub fn unknown_subcommand(args: Args<'_>) -> Error {
+    let name = String::from_utf8_lossy(args.get(0)).to_ascii_uppercase();
+    let word = quotable(args.try_get(1).unwrap_or_default(), QUOTED_BYTES_MAX);
+    let rest = format!("'. Try {name} HELP.");
+    Error::new([b"ERR unknown subcommand '", word, rest.as_bytes()].concat())
 }
 
 /// Writes the reply of a container's HELP: its name, and the lines that describe subcommands.

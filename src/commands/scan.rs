@@ -3,12 +3,13 @@
 //! What is there is said by the directory of the database and by the backlog over it. A helper
 //! reads the directory while the client is parked; here the backlog is asked and the reply made.
 
+use super::collections::BULK_BYTES;
 use super::{integer, is};
 use crate::backlog::Said;
 use crate::base::glob::{Case, matches};
 use crate::command::table::{NO_KEY, READ, row};
 use crate::command::{
-    Command, Cx, Db, Done, Grant, Key, Keyspace, Need, Reply, Result, SYNTAX, Stop, Want, fail,
+    Command, Cx, Db, Done, Grant, Key, Keyspace, Need, Reply, Result, SYNTAX, Stop, Use, Want, fail,
 };
 use crate::keyspace::expiry::is_past;
 use crate::layout::cursor::{cursor_from_position, position_from_cursor};
@@ -38,12 +39,26 @@ const SAMPLE_MAX: usize = 64;
 
 fn keys(cx: &mut Cx<'_, '_>) -> Result {
     let (db, pattern) = (cx.db, cx.args.get(1));
+    if cx.keys.in_transaction() {
+        return keys_now(cx, pattern);
+    }
     let grant = cx.wait_for(|_| Need::Names { db, pattern: pattern.into() })?;
     cx.keys.show_all();
     if let Grant::Names { bulks, count } = grant {
         cx.reply.array(count);
         cx.reply.raw(bulks);
     }
+    Ok(Done)
+}
+
+/// KEYS in a transaction.
+fn keys_now(cx: &mut Cx<'_, '_>, pattern: &[u8]) -> Result {
+    let names = cx.keys.all_names(cx.db)?;
+    let fits = |name: &&Key| pattern == b"*" || matches(pattern, name, Case::Sensitive);
+    let found: Vec<&Key> = names.iter().filter(fits).collect();
+    cx.admit_reply(found.iter().map(|name| name.len() + BULK_BYTES).sum())?;
+    cx.reply.array(found.len());
+    found.into_iter().for_each(|name| cx.reply.bulk(name));
     Ok(Done)
 }
 
@@ -106,8 +121,11 @@ fn scan(cx: &mut Cx<'_, '_>) -> Result {
     let args = cx.args;
     let cursor = parse_cursor(args.get(1))?;
     let options = Options::parse(args.skip(2).iter())?;
-    cx.keys.wait_for_moves_of(cx.db)?;
     let db = cx.db;
+    if cx.keys.in_transaction() {
+        return scan_now(cx, position_from_cursor(cursor), &options);
+    }
+    cx.keys.wait_for_moves_of(db)?;
     let step = Need::Step { db, position: position_from_cursor(cursor), count: options.count };
     let (names, next) = match cx.grant.take() {
         Some(Grant::Step { names, next }) => (names, next),
@@ -128,6 +146,22 @@ fn scan(cx: &mut Cx<'_, '_>) -> Result {
         }
     }
     cx.reply.array_before(mark, found);
+    Ok(Done)
+}
+
+/// SCAN in a transaction: a step does not wait for the tree, but begins with what that lacks.
+fn scan_now(cx: &mut Cx<'_, '_>, position: u64, options: &Options<'_>) -> Result {
+    let (names, next) = cx.keys.some_names(cx.db, position, options.count)?;
+    let mut found = Vec::with_capacity(names.len());
+    for name in names {
+        let slot = cx.keys.open_as(cx.db, &name, Want::Meta, Use::Look)?;
+        if cx.keys.kind(slot).is_some_and(|kind| options.admit(&name, kind)) {
+            found.push(name);
+        }
+    }
+    begin_step(&mut cx.reply, next);
+    cx.reply.array(found.len());
+    found.iter().for_each(|name| cx.reply.bulk(name));
     Ok(Done)
 }
 
@@ -200,7 +234,9 @@ fn confirm(
 /// after one of them had to be read, so that it finds what was read for it.
 fn randomkey(cx: &mut Cx<'_, '_>) -> Result {
     let db = cx.db;
-    cx.keys.wait_for_moves_of(db)?;
+    if !cx.keys.in_transaction() {
+        cx.keys.wait_for_moves_of(db)?;
+    }
     if cx.keys.sizes.known(db) == Some(0) {
         cx.keys.show_all();
         cx.reply.null();
@@ -210,12 +246,16 @@ fn randomkey(cx: &mut Cx<'_, '_>) -> Result {
     let mut names = match cx.grant.take() {
         Some(Grant::Sample(names)) => names,
         Some(Grant::Failed(error)) => return Err(Stop::Error(error)),
+        _ if cx.keys.in_transaction() => cx.keys.sample_names(db, seed)?,
         _ => return Err(Stop::Park(Need::Sample { db, seed })),
     };
     let start = (seed % names.len().max(1) as u64) as usize;
     names.rotate_left(start);
     let mut present = first_present(cx, &names)?;
-    if present.is_none() {
+    if present.is_none() && cx.keys.in_transaction() {
+        let all = cx.keys.all_names(db)?;
+        present = first_present(cx, &all)?;
+    } else if present.is_none() {
         let mut newer: Vec<Key> = Vec::new();
         cx.keys.backlog.names(db, |name, there| {
             if there && newer.len() < SAMPLE_MAX {
@@ -224,7 +264,8 @@ fn randomkey(cx: &mut Cx<'_, '_>) -> Result {
         });
         present = first_present(cx, &newer)?;
     }
-    if present.is_none() && !names.is_empty() && cx.keys.sizes.known(db) != Some(0) {
+    let elsewhere = !cx.keys.in_transaction() && !names.is_empty();
+    if present.is_none() && elsewhere && cx.keys.sizes.known(db) != Some(0) {
         let seed = cx.server.rng.next_u64(); // All of them are gone: look at another place.
         return Err(Stop::Park(Need::Sample { db, seed }));
     }

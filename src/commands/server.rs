@@ -7,7 +7,7 @@ use crate::command::table::{
     ADMIN, ALLOW_BUSY, FAST, LOADING, NO_ASYNC_LOADING, NO_KEY, NO_MULTI, NOSCRIPT, STALE, WRITE,
     row,
 };
-use crate::command::{Command, Cx, Db, Done, Need, Result, SYNTAX, Stop, fail};
+use crate::command::{Command, Cx, Db, Done, Need, Result, SYNTAX, Stop, Use, Want, fail};
 use crate::layout::op::DATABASES;
 
 /// The rows.
@@ -47,10 +47,26 @@ fn swapdb(cx: &mut Cx<'_, '_>) -> Result {
     let (one, other) = (index(one)?, index(other)?);
     if one != other {
         await_no_backup(cx)?;
+        touch_watched(cx, one, other)?;
         cx.keys.swap(one, other);
     }
     cx.reply.ok();
     Ok(Done)
+}
+
+/// Tells those who watch a key of either database that it changes, if it is in one of them.
+fn touch_watched(cx: &mut Cx<'_, '_>, one: Db, other: Db) -> Result<()> {
+    for db in [one, other] {
+        let watched: Vec<_> = cx.clients.watched_in(db).cloned().collect();
+        for key in watched {
+            let here = cx.keys.open_as(one, &key, Want::Meta, Use::Look)?;
+            let there = cx.keys.open_as(other, &key, Want::Meta, Use::Look)?;
+            if cx.keys.kind(here).is_some() || cx.keys.kind(there).is_some() {
+                cx.clients.touch(db, &key);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Parks the command while a backup runs: what is being copied must not change its place.

@@ -182,7 +182,7 @@ mod tests {
         let found = options.and_then(|o| Ok((o.condition, o.get, o.lifetime(NOW_MS)?)));
         let found = found.map_err(|stop| match stop {
             Stop::Error(error) => String::from_utf8_lossy(&error.0).into_owned(),
-            Stop::Park(need) => panic!("options wait for nothing, and here for {need:?}"),
+            other => panic!("options wait for nothing, and here for {other:?}"),
         });
         assert_eq!(found.as_ref().map_err(|text| text.as_str()), expect.as_ref().map_err(|t| *t));
     }

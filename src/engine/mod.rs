@@ -365,7 +365,11 @@ impl Engine {
     fn fail_parked(&mut self, id: ClientId, error: &Error) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.grant = None; // It was for this command.
-        let protocol = self.clients.get(id).map(|client| client.protocol).unwrap_or_default();
+        let client = self.clients.get(id);
+        let protocol = client.map(|client| client.protocol).unwrap_or_default();
+        if client.is_some_and(|client| client.queue.is_some()) {
+            self.clients.end_transaction(id); // It was EXEC: what is queued is never parked.
+        }
         crate::resp::Reply::new(&mut session.output, protocol).error_bytes(&error.0);
         self.server.stats.commands += 1;
         self.server.stats.errors += 1;

@@ -19,11 +19,14 @@ const LAYER_BYTES: usize = 128 << 10;
 const BUSY_PERCENT: usize = 75;
 /// The loop is idle when no command came for so long.
 pub const IDLE_US: u64 = 5_000;
-/// A reply waits so long for the tree where the backlog was empty and others want to be served.
-/// Together with the next one and a sync it is to stay below 10 ms.
+/// A reply waits so long for the tree where the backlog was empty and others want to be served,
 const HOLD_US: u64 = 4_000;
-/// And so much longer where nobody else does.
-const HOLD_ALONE_US: u64 = 3_000;
+/// and so long where nobody else does.
+const HOLD_ALONE_US: u64 = 7_000;
+/// Together with a slow sync of the journal the wait is to stay below this,
+const HOLD_WITH_SYNC_US: u64 = 8_000;
+/// but is never shorter than what the writer needs for a key or two.
+const HOLD_MIN_US: u64 = 1_500;
 /// A group of more batches than this is not waited for: the server is not idle.
 const HOLD_BATCHES_MAX: usize = 2;
 /// A slower sync than this is an exception, and not waited for in proportion.
@@ -64,8 +67,8 @@ pub(super) struct Pipeline {
     pub refused_group: Option<(Group, bool)>,
     /// Memory of the last group.
     pub spare_group: Group,
-    /// Replies wait for the tree until then.
-    pub hold_until_us: Option<u64>,
+    /// Replies have waited for the tree since then.
+    pub held_since_us: Option<u64>,
     /// The writer has a job.
     pub writing: bool,
     /// The tree is being synced.
@@ -179,7 +182,7 @@ impl Engine {
         let moves = self.keys.has_moves();
         let idle = was_written && small && !moves && !self.pipeline.full;
         if idle && self.fsync() == Fsync::Always && !self.keys.backlog.is_written() {
-            self.pipeline.hold_until_us = Some(self.pipeline.now_us + HOLD_US);
+            self.pipeline.held_since_us = Some(self.pipeline.now_us);
         } else {
             self.show(self.pipeline.submitted.min(durable));
         }
@@ -201,14 +204,16 @@ impl Engine {
 
     /// When replies have waited long enough for the tree: a server that is idle waits longer.
     pub(super) fn hold_end_us(&self) -> Option<u64> {
-        let until = self.pipeline.hold_until_us?;
-        let alone = self.pipeline.last_command_us + HOLD_US <= until;
-        Some(if alone { until + HOLD_ALONE_US } else { until })
+        let since_us = self.pipeline.held_since_us?;
+        let alone = self.pipeline.last_command_us <= since_us;
+        let most_us = if alone { HOLD_ALONE_US } else { HOLD_US };
+        let left_us = HOLD_WITH_SYNC_US.saturating_sub(self.server.stats.sync_us);
+        Some(since_us + left_us.clamp(HOLD_MIN_US, most_us))
     }
 
     /// Ends the wait of replies for the tree, if there is one.
     pub(super) fn end_hold(&mut self) {
-        if self.pipeline.hold_until_us.take().is_some() {
+        if self.pipeline.held_since_us.take().is_some() {
             self.show(self.keys.backlog.durable_seq());
         }
     }
@@ -276,7 +281,7 @@ impl Engine {
     /// Whether the writer works now or yields to the loop.
     fn writer_goes(&self) -> bool {
         let bound = self.server.config.backlog_bytes as usize;
-        self.pipeline.hold_until_us.is_some()
+        self.pipeline.held_since_us.is_some()
             || self.is_idle()
             || self.waiting.presses()
             || self.server.shutdown.is_some()

@@ -168,8 +168,11 @@ impl Engine {
     /// Makes a batch of what the engine itself changed.
     pub(super) fn settle_own(&mut self) {
         let now_ms = self.server.now_ms;
-        let group = &mut self.group;
-        self.keys.settle(|seq, ops| group.push(seq, now_ms, ops));
+        let (group, clients) = (&mut self.group, &mut self.clients);
+        self.keys.settle(|seq, ops| {
+            clients.note_changes(ops);
+            group.push(seq, now_ms, ops);
+        });
         self.keys.take_shown();
     }
 

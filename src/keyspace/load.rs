@@ -150,9 +150,10 @@ impl Keyspace {
         (self.budget / SMALL_SHARE / SMALL_ELEMENT_BYTES).clamp(SMALL_MIN, SMALL_MAX)
     }
 
-    /// Wants all elements of a small collection; of a larger one only that it is so.
+    /// Wants all elements of a small collection; of a larger one only that it is so. A transaction
+    /// wants all of any: what helpers list beside it is not as it has left it.
     pub fn small(&self) -> Want<'static> {
-        Want::Few(self.small_max() + 1)
+        if self.in_transaction() { Want::Whole } else { Want::Few(self.small_max() + 1) }
     }
 }
 

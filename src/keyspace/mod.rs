@@ -16,6 +16,7 @@ pub mod moves;
 mod mutate;
 pub mod need;
 mod sizes;
+mod transaction;
 mod verify;
 
 use crate::backlog::{Backlog, Layer};
@@ -37,6 +38,7 @@ pub use sizes::Sizes;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use transaction::Transaction;
 
 /// What part of the cache's budget the filter of names takes.
 const FILTER_SHARE: usize = 16;
@@ -49,7 +51,7 @@ const SWEEP_STEPS: usize = 256;
 const TRIMS_MAX: usize = 32;
 
 /// A key that was opened: valid until the command that opened it has settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SlotId {
     db: Db,
     index: u32,
@@ -124,6 +126,12 @@ pub struct Keyspace {
     reader: TreeReader,
     budget: usize,
     ops: Vec<Op>,
+    /// The transaction that they are part of.
+    transaction: Option<Box<Transaction>>,
+    /// Reads wait for the disk: whoever runs has been parked too often.
+    pub waits: bool,
+    /// A database was emptied by the command or the transaction under way.
+    clears_filters: bool,
     misses: Vec<Miss>,
     shown: Seq,
     /// For each database the newest batch that emptied or replaced it as a whole.
@@ -158,6 +166,9 @@ impl Keyspace {
             reader,
             budget: budget - budget / FILTER_SHARE,
             ops: Vec::new(),
+            transaction: None,
+            waits: false,
+            clears_filters: false,
             misses: Vec::new(),
             shown: 0,
             floors: [0; DATABASES as usize],
@@ -263,9 +274,13 @@ impl Keyspace {
 
     /// Brings what is wanted of a key into the cache without waiting for the disk.
     fn bring(&mut self, db: Db, key: &[u8], want: Want<'_>) -> Result<u32, Stop> {
-        if self.filter.excludes(name_hash(db, key)) {
+        let place = self.place(db);
+        if place.is_none_or(|_| self.filter.excludes(name_hash(db, key))) {
             let cache = &mut self.caches[usize::from(db)];
             return Ok(cache.insert(key.into(), None, None, 0));
+        }
+        if let Some(place) = place.filter(|place| *place != db) {
+            return Err(self.miss_at(place, key, want));
         }
         self.wait_for_moves(db, key)?;
         if let Some(index) = self.absorb(db, key, want, None, &[])? {
@@ -276,10 +291,11 @@ impl Keyspace {
             _ => 0,
         };
         let miss = Miss { db, key: key.into(), wanted: want.keep(), pending };
-        if self.loads.contains_key(key_of(db, key).as_ref()) {
+        let wait = if self.waits { Wait::Yes } else { Wait::No };
+        if wait == Wait::No && self.loads.contains_key(key_of(db, key).as_ref()) {
             return Err(self.miss(miss));
         }
-        match load::load(&self.reader, &miss, Wait::No) {
+        match load::load(&self.reader, &miss, wait) {
             Ok(found) => {
                 self.figures.loads_at_once += 1;
                 match self.absorb(db, key, want, Some(found), &[])? {
@@ -325,6 +341,7 @@ impl Keyspace {
         assert_ne!(id.index, NOWHERE, "a write runs only where expired keys may be removed");
         let seq = self.backlog.next_seq();
         self.shown = self.shown.max(seq);
+        self.note_seq(id, seq);
         self.caches[usize::from(id.db)].change(id.index, |slot| {
             slot.seq = seq;
             change(slot)
@@ -371,6 +388,8 @@ impl Keyspace {
     /// command changed nothing. `journal` is called with it and the ops first.
     pub fn settle(&mut self, journal: impl FnOnce(Seq, &[Op])) -> Option<Seq> {
         self.remove_emptied();
+        self.end_transaction();
+        self.clear_filters();
         if self.ops.is_empty() {
             return None;
         }

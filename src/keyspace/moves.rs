@@ -12,11 +12,17 @@ use crate::layout::op::{Db, Move, Op, Seq};
 pub const MOVED_MIN: usize = 1_000;
 
 impl Keyspace {
-    /// Whether a key that is opened for RENAME is renamed by a move.
+    /// What of a key is wanted to rename it.
+    pub fn wanted_to_rename(&self) -> Want<'static> {
+        if self.in_transaction() { Want::Whole } else { Want::Few(self.moved_min) }
+    }
+
+    /// Whether a key that is opened for RENAME is renamed by a move; never in a transaction, whose
+    /// commands may go on with it.
     pub fn is_moved(&self, id: SlotId) -> bool {
-        self.value(id).is_some_and(|value| {
-            !Want::Few(self.moved_min).is_met_by(value) || !value.is_complete()
-        })
+        let few = Want::Few(self.moved_min);
+        !self.in_transaction()
+            && self.value(id).is_some_and(|value| !few.is_met_by(value) || !value.is_complete())
     }
 
     /// Makes `to` what `from` is, and removes `from`, by a move of its directory.
@@ -48,6 +54,7 @@ impl Keyspace {
 
     /// Has two databases change places.
     pub fn swap(&mut self, one: Db, other: Db) {
+        self.note_swap(one, other);
         self.begin_move(Move::Swap(one, other));
         self.caches.swap(usize::from(one), usize::from(other));
         self.sizes.swap(one, other);
@@ -70,18 +77,21 @@ impl Keyspace {
         // The members are there under a name that the filter has not seen them with.
         self.members.set_complete(false);
         self.moving.push((self.backlog.next_seq(), places.clone()));
-        self.ops.insert(0, Op::Move(places));
+        let moves = self.ops.iter().take_while(|op| matches!(op, Op::Move(_))).count();
+        self.ops.insert(moves, Op::Move(places));
     }
 
     /// Stops who would have to ask the tree for a key that a move under way touches.
     pub fn wait_for_moves(&self, db: Db, key: &[u8]) -> Result<(), Stop> {
-        let moving = self.moving.iter().rev().find(|(_, places)| places.touches(db, key));
+        let moving = self.moves_before().iter().rev();
+        let moving = { moving }.find(|(_, places)| places.touches(db, key));
         moving.map_or(Ok(()), |(seq, _)| Err(Stop::Park(Need::Moved(*seq))))
     }
 
     /// Stops who would have to list a database that a move under way touches.
     pub fn wait_for_moves_of(&self, db: Db) -> Result<(), Stop> {
-        let moving = self.moving.iter().rev().find(|(_, places)| places.touches_db(db));
+        let moving = self.moves_before().iter().rev();
+        let moving = { moving }.find(|(_, places)| places.touches_db(db));
         moving.map_or(Ok(()), |(seq, _)| Err(Stop::Park(Need::Moved(*seq))))
     }
 

@@ -2,6 +2,7 @@
 //! fail: what they touch was opened before.
 
 use super::load::member_hash;
+use super::transaction::Undo;
 use super::{Error, Keyspace, SlotId, Stop, expiry, name_hash};
 use crate::base::bytes::Bytes;
 use crate::base::score::Score;
@@ -10,7 +11,7 @@ use crate::value::order::Pair;
 use crate::value::{Count, Form, HashValue, SetValue, Value, ZsetValue, element, score_content};
 
 /// A value of more elements than this is freed on a helper thread.
-const FREED_AT_ONCE_MAX: usize = 10_000;
+pub(super) const FREED_AT_ONCE_MAX: usize = 10_000;
 
 impl Keyspace {
     /// The string at a key, `None` where the key is absent. The key was opened with
@@ -76,6 +77,7 @@ impl Keyspace {
             self.create(id, Type::String);
         }
         self.record(id, |db, key| Op::Value(db, key, content.clone()));
+        self.note_value(id);
         self.change(id, |slot| match &mut slot.value {
             Some(Value::String(string)) => string.put(content),
             _ => unreachable!("the key was made a string"),
@@ -99,6 +101,7 @@ impl Keyspace {
 
     /// Writes `data` at `offset` of the string at a key: APPEND and SETRANGE.
     pub fn patch_string(&mut self, id: SlotId, offset: u64, data: Content) {
+        self.note_value(id);
         self.record(id, |db, key| Op::Patch(db, key, offset, data.clone()));
         self.change(id, |slot| {
             if let Some(Value::String(string)) = &mut slot.value {
@@ -112,6 +115,7 @@ impl Keyspace {
     pub fn hash_put(&mut self, id: SlotId, field: &[u8], value: Content) -> bool {
         let field = self.begin_put(id, Type::Hash, field);
         self.record(id, |db, key| Op::Put(db, key, Element::Field(field.clone()), value.clone()));
+        self.note_element(id, &field);
         let new = self.change(id, |slot| match &mut slot.value {
             Some(Value::Hash(hash)) => hash.insert(field, value),
             _ => unreachable!("the key was opened as a hash"),
@@ -127,6 +131,7 @@ impl Keyspace {
             return false;
         }
         self.record(id, |db, key| Op::Absent(db, key, Element::Field(field.into())));
+        self.note_element(id, field);
         self.emptied.push(id);
         self.note_asked(id, -1, None);
         self.change(id, |slot| match &mut slot.value {
@@ -146,6 +151,7 @@ impl Keyspace {
         self.record(id, |db, key| {
             Op::Put(db, key, Element::Member(member.clone()), Content::new())
         });
+        self.note_element(id, &member);
         let new = self.change(id, |slot| match &mut slot.value {
             Some(Value::Set(set)) => set.insert(member),
             _ => unreachable!("the key was opened as a set"),
@@ -161,6 +167,7 @@ impl Keyspace {
             return false;
         }
         self.record(id, |db, key| Op::Absent(db, key, Element::Member(member.into())));
+        self.note_element(id, member);
         self.emptied.push(id);
         self.note_asked(id, -1, None);
         self.change(id, |slot| match &mut slot.value {
@@ -180,6 +187,7 @@ impl Keyspace {
             return old;
         }
         let content = score_content(score);
+        self.note_element(id, &member);
         self.record(id, |db, key| Op::Put(db, key, Element::Member(member.clone()), content));
         if let Some(old) = old {
             self.record(id, |db, key| Op::Absent(db, key, Element::Scored(old, member.clone())));
@@ -199,6 +207,7 @@ impl Keyspace {
         let Some(Value::Zset(zset)) = self.value(id) else { return None };
         let score = zset.score(member)?;
         let member = Bytes::from(member);
+        self.note_element(id, &member);
         self.record(id, |db, key| Op::Absent(db, key, Element::Member(member.clone())));
         self.record(id, |db, key| Op::Absent(db, key, Element::Scored(score, member.clone())));
         self.emptied.push(id);
@@ -228,6 +237,7 @@ impl Keyspace {
             self.ops.push(Op::Absent(id.db, key.clone(), Element::Member(member.clone())));
             self.ops.push(Op::Absent(id.db, key.clone(), Element::Scored(*score, member.clone())));
         }
+        self.note(|_| Undo::Members(id, pairs.to_vec()));
         self.forget_asked(id.db, &key); // It was asked about before it was loaded.
         self.change(id, |slot| match &mut slot.value {
             Some(Value::Zset(zset)) => zset.remove_range(first.min(last)..first.max(last) + 1),
@@ -262,6 +272,7 @@ impl Keyspace {
             return;
         }
         self.record(id, |db, key| Op::Expires(db, key, deadline));
+        self.note(|_| Undo::Deadline(id, before));
         self.change(id, |slot| slot.deadline = deadline);
         // A later one, too: its hint is the only one left once that of the earlier one was read.
         if let Some(ms) = deadline {
@@ -291,11 +302,9 @@ impl Keyspace {
         self.record(id, Op::AbsentKey);
         self.forget_asked(id.db, &self.slot_key(id));
         self.sizes.add(id.db, -1);
-        let value = self.change(id, |slot| {
-            slot.deadline = None;
-            slot.value.take()
-        });
-        self.retire(value.filter(|value| value.known_len() > FREED_AT_ONCE_MAX));
+        let (value, deadline) = self.change(id, |slot| (slot.value.take(), slot.deadline.take()));
+        self.note(|_| Undo::Deadline(id, deadline));
+        self.keep_value(id, value);
         true
     }
 
@@ -345,8 +354,15 @@ impl Keyspace {
         self.counts.forget(db);
         self.forget_asked_of(db);
         let cache = std::mem::take(&mut self.caches[usize::from(db)]);
-        self.retire(Some(cache));
-        if (0..DATABASES).all(|db| self.sizes.known(db) == Some(0)) {
+        self.keep_cache(db, cache);
+        self.clears_filters = true;
+    }
+
+    /// Where databases were emptied and nothing is left, no name is known any more.
+    pub(super) fn clear_filters(&mut self) {
+        if std::mem::take(&mut self.clears_filters)
+            && (0..DATABASES).all(|db| self.sizes.known(db) == Some(0))
+        {
             self.filter.clear();
             self.members.clear();
         }
@@ -358,6 +374,7 @@ impl Keyspace {
         self.filter.add(name_hash(id.db, &key));
         self.sizes.add(id.db, 1);
         self.ops.push(Op::Make(id.db, key, kind));
+        self.note(|_| Undo::Value(id, None));
         self.change(id, |slot| slot.value = Some(Value::new(kind)));
     }
 

@@ -38,6 +38,8 @@ pub enum Stop {
     Park(Need),
     /// The client gets this error, and nothing changed.
     Error(Error),
+    /// The commands that the client has queued run now.
+    Transaction,
 }
 
 impl From<Error> for Stop {

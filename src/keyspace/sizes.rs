@@ -50,7 +50,7 @@ impl Counts {
 }
 
 /// Numbers of keys.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sizes {
     dbs: [Size; DATABASES as usize],
 }

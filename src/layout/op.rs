@@ -129,6 +129,21 @@ impl Move {
 }
 
 impl Op {
+    /// The database that it speaks of, to change it; `None` for a move.
+    pub fn db_mut(&mut self) -> Option<&mut Db> {
+        match self {
+            Op::Make(db, ..)
+            | Op::Value(db, ..)
+            | Op::Patch(db, ..)
+            | Op::Expires(db, ..)
+            | Op::Put(db, ..)
+            | Op::Absent(db, ..)
+            | Op::AbsentKey(db, _)
+            | Op::AbsentDb(db) => Some(db),
+            Op::Move(_) => None,
+        }
+    }
+
     /// The databases that it speaks of, and the key, unless it speaks of all of them.
     pub fn places(&self) -> Vec<(Db, Option<&Key>)> {
         match self {

@@ -101,7 +101,7 @@ impl std::fmt::Debug for Args<'_> {
 }
 
 /// Arguments that own their bytes.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct OwnedArgs {
     bytes: Vec<u8>,
     spans: Vec<Span>,

@@ -20,6 +20,7 @@ use crate::base::number::Digits;
 use crate::base::score::Score;
 use crate::layout::op::{Content, Element, Type};
 pub use elements::{Count, Elements, Lookup};
+pub use encoding::Encoding;
 pub use hash::HashValue;
 pub use histogram::{Found, Histogram};
 pub use member_range::{Bound, Bounds, MemberRange};
@@ -183,6 +184,38 @@ impl Value {
             Value::Set(set) => set.contains(name),
             Value::Zset(zset) => zset.score(name).is_some(),
         }
+    }
+
+    /// What the file of an element holds, `None` where there is none; it must be known.
+    pub fn content_of(&self, name: &[u8]) -> Option<Content> {
+        match self {
+            Value::String(_) => None,
+            Value::Hash(hash) => hash.get(name).cloned(),
+            Value::Set(set) => set.contains(name).then(Content::new),
+            Value::Zset(zset) => zset.score(name).map(score_content),
+        }
+    }
+
+    /// In which form Redis would keep a collection.
+    pub fn form(&self) -> Encoding {
+        on_elements!(self, collection => collection.form(), Encoding::Unknown)
+    }
+
+    /// Makes an element what it was, and the form of its collection; takes a change back.
+    pub fn put_back(&mut self, name: Bytes, content: Option<Content>, form: Encoding) {
+        match (&mut *self, content) {
+            (Value::String(_), _) => {}
+            (Value::Hash(hash), Some(content)) => _ = hash.insert(name, content),
+            (Value::Hash(hash), None) => _ = hash.remove(&name),
+            (Value::Set(set), Some(_)) => _ = set.insert(name),
+            (Value::Set(set), None) => _ = set.remove(&name),
+            (Value::Zset(zset), Some(content)) => {
+                let score = score(&content).expect("the content was made of a score");
+                zset.insert(name, score);
+            }
+            (Value::Zset(zset), None) => _ = zset.remove(&name),
+        }
+        on_elements!(self, collection => collection.set_form(form), ());
     }
 
     /// Visits all elements with the content of their files; all of them must be known.

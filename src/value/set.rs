@@ -83,6 +83,16 @@ impl SetValue {
         self.members.trim(steps)
     }
 
+    /// In which form Redis would keep it.
+    pub(super) fn form(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// Sets the form back, when a change is taken back.
+    pub(super) fn set_form(&mut self, form: Encoding) {
+        self.encoding = form;
+    }
+
     /// What OBJECT ENCODING replies: as Redis keeps it, for what is known of its history.
     pub fn encoding(&self) -> &'static str {
         self.encoding.name("hashtable")

@@ -146,6 +146,18 @@ def decode(raw):
     return _decode(raw, 0)[0]
 
 
+def parts(raw):
+    """The exact replies that an array is made of; `None` for what is no array."""
+    if not raw.startswith(b"*") or raw.startswith(b"*-1"):
+        return None
+    at, found = raw.index(b"\r\n") + 2, []
+    while at < len(raw):
+        end = _decode(raw, at)[1]
+        found.append(raw[at:end])
+        at = end
+    return found
+
+
 def _decode(raw, at):
     line = raw.index(b"\r\n", at)
     kind, head, end = raw[at : at + 1], raw[at + 1 : line], line + 2

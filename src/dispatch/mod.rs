@@ -2,7 +2,10 @@
 //!
 //! This is the one place that decides whether this client may run this command now. Every command
 //! settles in the same way: what it recorded becomes one batch in the journal's next group and in
-//! the backlog, and the newest batch it speaks of says when its reply may leave.
+//! the backlog, and the newest batch it speaks of says when its reply may leave. Between MULTI and
+//! EXEC commands are queued in place of being run: see [`transaction`].
+
+mod transaction;
 
 use crate::command::client::{Client, ClientId, Clients, Closing};
 use crate::command::server::Server;
@@ -64,17 +67,27 @@ pub fn execute(
     let mark = reply.mark();
     let looked_up = (ground.keys.figures.hits, ground.keys.figures.misses);
     let result = match admit(ground, caller, args) {
+        Ok(command) if transaction::queues(ground, caller, command) => {
+            transaction::queue(ground, caller, command, args, reply.reborrow())
+        }
         Ok(command) => {
             note(ground, caller, |client| client.last_command = Some(command));
-            run(ground, caller, command, args, grant, reply.reborrow())
+            run(ground, caller, 0, command, args, grant, reply.reborrow())
         }
         Err(stop) => {
             if is_http(args.get(0)) {
                 log::warn!("a client was disconnected: it speaks HTTP");
                 note(ground, caller, |client| client.closing = Some(Closing::AtOnce));
             }
-            Err(stop)
+            Err(match stop {
+                Stop::Error(error) => transaction::refuse(ground, caller, args, error).into(),
+                stop => stop,
+            })
         }
+    };
+    let result = match result {
+        Err(Stop::Transaction) => transaction::exec(ground, caller, reply.reborrow()),
+        result => result,
     };
     let shown = settle(ground);
     if !matches!(result, Err(Stop::Park(_))) {
@@ -94,6 +107,7 @@ pub fn execute(
             ground.server.stats.errors += 1;
             Ran::Done(shown)
         }
+        Err(Stop::Transaction) => unreachable!("a transaction has been run"),
     }
 }
 
@@ -109,9 +123,11 @@ fn note(ground: &mut Ground<'_>, caller: Caller, change: impl FnOnce(&mut Client
     }
 }
 
+/// Runs a command that was admitted; `ordinal` is its number in a transaction.
 fn run(
     ground: &mut Ground<'_>,
     caller: Caller,
+    ordinal: u64,
     command: &'static Command,
     args: Args<'_>,
     grant: &mut Option<Grant>,
@@ -129,6 +145,7 @@ fn run(
         db: caller.db,
         server: ground.server,
         grant: grant.take(),
+        ordinal,
     };
     let result = (command.run)(&mut cx);
     if matches!(result, Err(Stop::Park(Need::Loads))) && !matches!(cx.grant, Some(Grant::Done)) {
@@ -140,8 +157,11 @@ fn run(
 /// Makes one batch of what the command recorded. Answers the newest batch that it speaks of.
 fn settle(ground: &mut Ground<'_>) -> Seq {
     let now_ms = ground.server.now_ms;
-    let group = &mut *ground.group;
-    ground.keys.settle(|seq, ops| group.push(seq, now_ms, ops));
+    let (group, clients) = (&mut *ground.group, &mut *ground.clients);
+    ground.keys.settle(|seq, ops| {
+        clients.note_changes(ops);
+        group.push(seq, now_ms, ops);
+    });
     ground.keys.take_shown()
 }
 
@@ -152,7 +172,11 @@ fn admit(ground: &Ground<'_>, caller: Caller, args: Args<'_>) -> Result<&'static
         return Err(Error::fixed("NOAUTH Authentication required.").into());
     }
     if command.flags.has(WRITE) {
-        admit_write(ground, command, args)?;
+        let frees = command.flags.has(FREES);
+        admit_disk(ground, frees)?;
+        if !transaction::queues(ground, caller, command) {
+            admit_bytes(ground, frees, args.total_bytes())?;
+        }
     }
     Ok(command)
 }
@@ -162,8 +186,10 @@ pub fn find(args: Args<'_>) -> Result<&'static Command, Stop> {
     let Some(command) = commands::find(args.get(0)) else { return Err(unknown(args).into()) };
     let mut found = command;
     if !command.subcommands.is_empty() && args.len() > 1 {
-        // A container's own handler says that it has no such subcommand.
-        found = command.subcommand(args.get(1)).unwrap_or(command);
+        let Some(subcommand) = command.subcommand(args.get(1)) else {
+            return Err(commands::unknown_subcommand(args).into());
+        };
+        found = subcommand;
     }
     if found.takes(args.len()) {
         return Ok(found);
@@ -176,21 +202,19 @@ pub fn find(args: Args<'_>) -> Result<&'static Command, Stop> {
     Err(Error::new(text).into())
 }
 
-fn admit_write(ground: &Ground<'_>, command: &Command, args: Args<'_>) -> Result<(), Stop> {
-    let frees = command.flags.has(FREES);
-    if !frees && let Some(why) = &ground.server.refusing {
-        return Err(Error::new(why.as_bytes()).into());
+/// Refuses what changes something while the disk is full, unless it frees room.
+fn admit_disk(ground: &Ground<'_>, frees: bool) -> Result<(), Stop> {
+    match &ground.server.refusing {
+        Some(why) if !frees => Err(Error::new(why.as_bytes()).into()),
+        _ => Ok(()),
     }
+}
+
+/// Waits for room in the backlog for changes of about so many bytes. Refuses what is too much for
+/// a batch.
+fn admit_bytes(ground: &Ground<'_>, frees: bool, bytes: usize) -> Result<(), Stop> {
     let config = &ground.server.config;
-    let bytes = args.total_bytes();
-    if bytes as u64 > config.batch_bytes {
-        let text = format!(
-            "ERR the command has {bytes} bytes and a batch at most {}; split it, or raise \
-             DREDIS_BATCH_BYTES",
-            config.batch_bytes
-        );
-        return Err(Error::new(text).into());
-    }
+    admit_batch(ground, bytes)?;
     // What frees room may go a quarter beyond the bound; a batch larger than the bound goes alone.
     let bound = config.backlog_bytes as usize;
     let bound = if frees { bound + bound / 4 } else { bound };
@@ -199,6 +223,18 @@ fn admit_write(ground: &Ground<'_>, command: &Command, args: Args<'_>) -> Result
         return Err(Stop::Park(Need::Room));
     }
     Ok(())
+}
+
+fn admit_batch(ground: &Ground<'_>, bytes: usize) -> Result<(), Stop> {
+    let bytes_max = ground.server.config.batch_bytes;
+    if bytes as u64 <= bytes_max {
+        return Ok(());
+    }
+    let text = format!(
+        "ERR the command has {bytes} bytes and a batch at most {bytes_max}; split it, or raise \
+         DREDIS_BATCH_BYTES"
+    );
+    Err(Error::new(text).into())
 }
 
 fn unknown(args: Args<'_>) -> Error {
