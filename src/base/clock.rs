@@ -1,7 +1,42 @@
 //! The one place that reads clocks. Everything else is handed a [`Clock`].
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A thread that rests works so long,
+const WORK: Duration = Duration::from_millis(8);
+/// and then sleeps so long.
+const REST: Duration = Duration::from_millis(2);
+/// It looks at the clock at one of so many calls of [`rest`].
+const CALLS: u32 = 64;
+
+thread_local! {
+    /// Since when the thread works without a rest; `None` for one that takes none.
+    static WORKS_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+    static CALLED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The thread begins something that may take long, and rests while it does.
+pub fn begin_to_rest() {
+    WORKS_SINCE.set(Some(Instant::now()));
+}
+
+/// Sleeps a little now and then, on a thread that rests; call it in long loops.
+///
+/// A process that takes all of its processors is stopped as a whole where it has a quota of them:
+/// cgroups (cpu.max) and virtual machines stop it for up to 100 ms, with all its threads.
+pub fn rest() {
+    let called = CALLED.get().wrapping_add(1);
+    CALLED.set(called);
+    if called.is_multiple_of(CALLS)
+        && let Some(since) = WORKS_SINCE.get()
+        && since.elapsed() >= WORK
+    {
+        std::thread::sleep(REST);
+        WORKS_SINCE.set(Some(Instant::now()));
+    }
+}
 
 /// A source of time.
 pub trait Clock: Send + Sync {

@@ -36,6 +36,9 @@ const SHUTDOWN: crate::command::table::Flags =
 const SWAPDB: crate::command::table::Flags = WRITE.and(FAST);
 
 /// The databases change places at once, their directories once everything older is in the tree.
+/// What SWAPDB replies for a database that the same transaction has swapped before.
+const SWAPPED: &str = "ERR a transaction can swap a database only once: use two transactions";
+
 fn swapdb(cx: &mut Cx<'_, '_>) -> Result {
     let number = |at: usize| parse_i64(cx.args.get(at)).and_then(|n| i32::try_from(n).ok());
     let Some(one) = number(1) else { return fail("ERR invalid first DB index") };
@@ -46,6 +49,9 @@ fn swapdb(cx: &mut Cx<'_, '_>) -> Result {
     };
     let (one, other) = (index(one)?, index(other)?);
     if one != other {
+        if !cx.keys.may_swap(one) || !cx.keys.may_swap(other) {
+            return fail(SWAPPED);
+        }
         await_no_backup(cx)?;
         touch_watched(cx, one, other)?;
         cx.keys.swap(one, other);

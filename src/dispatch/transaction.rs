@@ -44,8 +44,8 @@ pub(super) fn queue(
     Ok(())
 }
 
-/// A command was refused: between MULTI and EXEC the transaction is, too. If it is EXEC itself, this
-/// ends the transaction and says so.
+/// A command was refused: between MULTI and EXEC the transaction is, too. If it is EXEC itself,
+/// this ends the transaction and says so.
 pub(super) fn refuse(
     ground: &mut Ground<'_>,
     caller: Caller,

@@ -20,11 +20,11 @@ const BUSY_PERCENT: usize = 75;
 /// The loop is idle when no command came for so long.
 pub const IDLE_US: u64 = 5_000;
 /// A reply waits so long for the tree where the backlog was empty and others want to be served,
-const HOLD_US: u64 = 4_000;
+const HOLD_US: u64 = 3_000;
 /// and so long where nobody else does.
-const HOLD_ALONE_US: u64 = 7_000;
+const HOLD_ALONE_US: u64 = 5_000;
 /// Together with a slow sync of the journal the wait is to stay below this,
-const HOLD_WITH_SYNC_US: u64 = 8_000;
+const HOLD_WITH_SYNC_US: u64 = 7_000;
 /// but is never shorter than what the writer needs for a key or two.
 const HOLD_MIN_US: u64 = 1_500;
 /// A group of more batches than this is not waited for: the server is not idle.

@@ -28,6 +28,8 @@ pub(super) struct Transaction {
     /// Where in the tree and the backlog each database lies; `None` where they count for nothing,
     /// because it was emptied.
     places: [Option<Db>; DATABASES as usize],
+    /// Databases that have changed places.
+    swapped: [bool; DATABASES as usize],
     sizes: Sizes,
     floors: [Seq; DATABASES as usize],
     /// How many moves were under way before it.
@@ -64,6 +66,7 @@ impl Keyspace {
         self.transaction = Some(Box::new(Transaction {
             log: Vec::new(),
             places: std::array::from_fn(|db| Some(db as Db)),
+            swapped: [false; DATABASES as usize],
             sizes: self.sizes.clone(),
             floors: self.floors,
             moves: self.moving.len(),
@@ -197,6 +200,12 @@ impl Keyspace {
         }
     }
 
+    /// Whether a database can change its place: the moves of one batch speak of the tree as it was
+    /// before it, so in a transaction it can do so once.
+    pub fn may_swap(&self, db: Db) -> bool {
+        self.transaction.as_ref().is_none_or(|own| !own.swapped[usize::from(db)])
+    }
+
     /// Two databases change places. Moves come first in their batch: what the transaction did
     /// before is done where it then belongs.
     pub(super) fn note_swap(&mut self, one: Db, other: Db) {
@@ -204,6 +213,9 @@ impl Keyspace {
         transaction.log.push(Undo::Swap(one, other));
         transaction.noted.clear();
         transaction.places.swap(usize::from(one), usize::from(other));
+        for db in [one, other] {
+            transaction.swapped[usize::from(db)] = true;
+        }
         for op in &mut self.ops {
             if let Some(db) = op.db_mut() {
                 *db = match *db {

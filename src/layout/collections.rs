@@ -9,6 +9,7 @@
 use std::io;
 
 use crate::base::bytes::Bytes;
+use crate::base::clock;
 use crate::base::score::Score;
 use crate::disk::{Kind, Wait};
 use crate::layout::listing::Listing;
@@ -246,6 +247,7 @@ impl TreeReader {
         score: Score,
         visit: &mut dyn FnMut(Bytes) -> bool,
     ) -> io::Result<Pass> {
+        clock::rest();
         let key_dir = self.dir(db, key, Wait::Yes)?;
         let path = paths::group(&paths::scores(&key_dir), score);
         match self.disk.read(&path, Wait::Yes) {

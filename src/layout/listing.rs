@@ -11,6 +11,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::bytes::Bytes;
+use crate::base::clock;
 use crate::disk::{DirEntry, Disk, Kind, Wait};
 use crate::layout::names::{self, Entry};
 use crate::layout::reader::is_absent;
@@ -92,6 +93,7 @@ impl Listing<'_> {
             let want = left.unwrap_or(BATCH_ENTRIES_MAX).min(BATCH_ENTRIES_MAX);
             let batch = self.batch(position, want, left.is_some_and(|left| left <= want))?;
             for (name, next) in &batch.entries {
+                clock::rest();
                 let next = *next;
                 let go_on = match name {
                     ListedName::Plain(bytes) => visit(&Found { bytes, next, hashed: None })?,

@@ -1,6 +1,6 @@
 //! One thread a lane: jobs in by a queue, reports out by one queue for all, and the loop woken.
 
-use crate::base::sys;
+use crate::base::{clock, sys};
 use crate::lanes::{Job, LANES, Lane, Report, Worker};
 use mio::Waker;
 use std::io;
@@ -87,7 +87,12 @@ fn work(
             collected = Instant::now();
         }
         let report = match job {
-            Ok(job) => worker.run(job),
+            Ok(job) => {
+                if lane == Lane::Lister {
+                    clock::begin_to_rest();
+                }
+                worker.run(job)
+            }
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,
         };

@@ -45,7 +45,10 @@ impl Model {
                     assert!(machine.settle(), "{}: the tree comes to rest", script.name);
                     model.states.push(state::read(&disk.dump("")).expect("whole keys"));
                 }
-                Step::Send(_) => {
+                Step::Send(request) => {
+                    if request[0] == b"EXEC" {
+                        machine.call(writer, &[b"DISCARD".to_vec()]); // As a refused EXEC does.
+                    }
                     model.replies.push(Vec::new());
                     model.states.push(model.states.last().expect("the first one").clone());
                 }

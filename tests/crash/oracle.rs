@@ -268,7 +268,9 @@ impl Case {
 }
 
 fn refused(progress: &Progress, n: usize) -> bool {
-    progress.replies.get(n).is_some_and(|reply| reply.starts_with(b"-MISCONF"))
+    let refusals: [&[u8]; 2] = [b"-MISCONF", b"-EXECABORT"];
+    let reply = progress.replies.get(n);
+    reply.is_some_and(|reply| refusals.iter().any(|refusal| reply.starts_with(refusal)))
 }
 
 fn second(error: String) -> String {

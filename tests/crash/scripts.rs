@@ -358,4 +358,28 @@ pub const SCRIPTS: &[(&str, &str)] = &[
         SET k *442\n=\n2x SET k *442\ncut 2\nSET k *954\n=\nrestart\n\
         SET k *442\n=\n2x SET k *442\ncut 6\nSET k *954\n=\nrestart\nSET k *9",
     ),
+    (
+        "transactions",
+        "MULTI\nSET a *9\nSADD s a b\nINCR n\nEXEC\n? a\n=\nMULTI\nDEL a\nHSET h f *9 g *700\n\
+        ZADD z 1 a 1 b\nINCR n\nEXEC\n?z z\nMULTI\nSREM s a b\nAPPEND n *20\nINCR n\n\
+        RENAME h i\nEXEC\n=\nMULTI\nSET a 1\nFLUSHDB\nSET b *9\nEXEC\n? b",
+    ),
+    (
+        "transactions that lack something",
+        "! cold 70\n! cache 3000\nMSET a *200 b *200 c *300\nHSET h 8[f& *9]\nZADD z 8[& m&]\n=\n\
+        restart\nMULTI\nAPPEND a *9\nHSET h f1 *5 f9 1\nZINCRBY z 3 m2\nDEL b\nEXEC\n?h h\n=\n\
+        restart\nMULTI\nSET d 1\nZREM z m1 m2\nRENAME h i\nCOPY a b\nAPPEND b *9\nSWAPDB 0 1\n\
+        EXEC\nSELECT 1\n? a\n?h i\nMULTI\nHDEL i f1\nMOVE z 0\nEXEC",
+    ),
+    (
+        "transactions with swaps",
+        "SET a *9\nSADD s a b\nSELECT 1\nSET a *5\n=\nMULTI\nAPPEND a *5\nSWAPDB 0 1\nSET c 1\n\
+        DEL a\nSELECT 0\nAPPEND a *4\nEXEC\n? a\n=\nMULTI\nSWAPDB 0 2\nSET d *9\nSELECT 2\n\
+        SREM s a\nFLUSHDB\nSET e 1\nEXEC\n? e",
+    ),
+    (
+        "transactions larger than a segment",
+        "MULTI\n6x SET k$ *900\nSADD s 40[m&]\nEXEC\n? k3\n=\nMULTI\n6x SET k$ *1000\n\
+        SREM s 5-39[m&]\nDEL k0\nEXEC\nSET a 1\nMULTI\n4x DEL k$\nEXEC",
+    ),
 ];
