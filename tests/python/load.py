@@ -2,7 +2,7 @@
 
 Each thread has keys of its own and one connection, so the state of its keys is the state after its
 acknowledged commands and some prefix of those it sent since. Batches (MSET and MSETNX of 20 keys)
-write one value into all keys of the batch. Values are unique. typed_load.py adds the other types.
+write one value into all keys of the batch, as transactions of as many commands do. Values are unique. typed_load.py adds the other types.
 Deliberately does not know what ends the server or how it is started again.
 """
 
@@ -16,6 +16,28 @@ KEYS = 30
 PIPELINE_MAX = 16
 FAR = 4102444800000  # A deadline that no test reaches.
 LONG = b"x" * 3000
+
+
+class Transaction:
+    """Commands between MULTI and EXEC: one batch."""
+
+    def __init__(self, commands):
+        self.commands = commands
+
+    def __getitem__(self, part):  # As it is named in messages.
+        return [b"EXEC"][part]
+
+    def wire(self):
+        return b"".join(map(encode, [[b"MULTI"], *self.commands, [b"EXEC"]]))
+
+    def receive(self, connection):
+        """The reply of EXEC."""
+        replies = connection.raws(len(self.commands) + 2)
+        refused = [reply for reply in replies if reply.startswith(b"-")]
+        return decode(refused[0] if refused else replies[-1])
+
+    def apply(self, state, apply_one):
+        return [apply_one(state, command) for command in self.commands]
 
 
 class Client:
@@ -37,6 +59,11 @@ class Client:
         return b"t%d:%s" % (self.number, text.encode())
 
     def apply(self, state, command):
+        if isinstance(command, Transaction):
+            return command.apply(state, self.apply_one)
+        return self.apply_one(state, command)
+
+    def apply_one(self, state, command):
         return apply(state, command)
 
     def groups(self):
@@ -74,20 +101,34 @@ class Client:
             return [b"PERSIST", key]
         return [b"EXPIREAT", key, b"1"]
 
+    def next(self):
+        """The next random command, or a transaction of some."""
+        way = self.rng.random()
+        if way < 0.04:  # As MSET does it.
+            value = self.unique()
+            return Transaction([[b"SET", key, value] for key in self.batch])
+        if way < 0.10:
+            return Transaction([self.command() for _ in range(self.rng.randint(1, 6))])
+        return self.command()
+
     def mset(self, group, word=b"MSET"):
         value = self.unique()
         return [word] + [part for key in group for part in (key, value)]
 
     def step(self, connection):
         """One pipeline: sends it, then takes each reply as it comes."""
-        commands = [self.command() for _ in range(self.rng.choice([1, 1, 2, PIPELINE_MAX]))]
+        commands = [self.next() for _ in range(self.rng.choice([1, 1, 2, PIPELINE_MAX]))]
         self.pending = list(commands)
         if self.log is not None:
             self.log.extend(commands)
-        connection.send_bytes(b"".join(encode(command) for command in commands))
+        connection.send_bytes(b"".join(
+            command.wire() if isinstance(command, Transaction) else encode(command)
+            for command in commands))
         for command in commands:
-            reply = decode(connection.raw())
-            self.taken(command, reply)
+            if isinstance(command, Transaction):
+                self.taken(command, command.receive(connection))
+            else:
+                self.taken(command, decode(connection.raw()))
 
     def taken(self, command, reply):
         after = dict(self.state)
@@ -96,6 +137,8 @@ class Client:
             if reply != expected:  # It stays pending: nobody knows whether it was done.
                 raise Lost("%s answered %s" % (command[0].decode(), reply.decode(errors="replace")))
         self.state = after
+        if isinstance(expected, list) and isinstance(reply, list):
+            reply = [one if two is not None else None for one, two in zip(reply, expected)]
         if expected is not None and reply != expected and not isinstance(reply, Error):
             self.wrong.append("%r answered %r, expected %r" % (command[:3], reply, expected))
         self.pending.pop(0)

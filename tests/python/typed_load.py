@@ -36,7 +36,7 @@ class TypedClient(Client):
         own = (1 + 2 * number, 2 + 2 * number)
         self.databases = own if own[1] <= DATABASES_MAX else None
 
-    def apply(self, state, command):
+    def apply_one(self, state, command):
         return apply_typed(state, command)
 
     def command(self):
