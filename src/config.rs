@@ -79,6 +79,21 @@ pub struct Config {
     /// Largest reply of one command
     #[arg(long, env = "DREDIS_REPLY_BYTES", default_value = "512mb", value_parser = bytes)]
     pub reply_bytes: u64,
+    /// Microseconds from which on a command is in SLOWLOG; below 0 none is
+    #[arg(
+        long,
+        env = "DREDIS_SLOWLOG_LOG_SLOWER_THAN",
+        default_value = "10000",
+        allow_hyphen_values = true
+    )]
+    pub slowlog_log_slower_than: i64,
+    /// Entries of SLOWLOG
+    #[arg(long, env = "DREDIS_SLOWLOG_MAX_LEN", default_value = "128", value_parser = count)]
+    pub slowlog_max_len: u64,
+    /// Milliseconds from which on something is in LATENCY; 0 is never
+    #[arg(long, env = "DREDIS_LATENCY_MONITOR_THRESHOLD", default_value = "0",
+        value_parser = count)]
+    pub latency_monitor_threshold: u64,
     /// Longest argument
     #[arg(long, env = "DREDIS_PROTO_MAX_BULK_LEN", default_value = "512mb", value_parser = bytes)]
     pub proto_max_bulk_len: u64,

@@ -6,6 +6,7 @@
 //! of sockets, or of what happens after it.
 
 pub mod client;
+pub mod profile;
 pub mod server;
 pub mod table;
 

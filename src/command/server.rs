@@ -1,5 +1,7 @@
 //! The server as commands see it: configuration, figures, and what they ask of the event loop.
 
+use super::Error;
+use super::profile::Profile;
 use crate::base::rng::Rng;
 use crate::config::Config;
 use crate::disk::Space;
@@ -95,4 +97,16 @@ pub struct Server {
     pub refusing: Option<String>,
     /// Somebody asked to stop.
     pub shutdown: Option<Shutdown>,
+    /// Somebody asked for a checkpoint of everything up to here.
+    pub save_wanted: Seq,
+    /// How long commands take.
+    pub profile: Profile,
+}
+
+impl Server {
+    /// An error was replied.
+    pub fn count_error(&mut self, error: &Error) {
+        self.stats.errors += 1;
+        self.profile.note_error(error);
+    }
 }

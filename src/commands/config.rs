@@ -94,6 +94,14 @@ const PARAMETERS: &[Parameter] = &[
         change: Never,
     },
     Parameter {
+        name: "latency-monitor-threshold",
+        show: |server| server.config.latency_monitor_threshold.to_string(),
+        change: By(|server, text| {
+            set_number(&mut server.config.latency_monitor_threshold, text, 0)
+        }),
+    },
+    Parameter { name: "latency-tracking", show: |_| "yes".into(), change: Same },
+    Parameter {
         name: "maxclients",
         show: |server| server.config.maxclients.to_string(),
         change: By(|server, text| set_number(&mut server.config.maxclients, text, 1)),
@@ -120,6 +128,20 @@ const PARAMETERS: &[Parameter] = &[
         }),
     },
     Parameter { name: "save", show: |_| String::new(), change: Same },
+    Parameter {
+        name: "slowlog-log-slower-than",
+        show: |server| server.config.slowlog_log_slower_than.to_string(),
+        change: By(|server, text| {
+            let number = text.parse().map_err(|_| "argument couldn't be parsed into an integer");
+            server.config.slowlog_log_slower_than = number?;
+            Ok(())
+        }),
+    },
+    Parameter {
+        name: "slowlog-max-len",
+        show: |server| server.config.slowlog_max_len.to_string(),
+        change: By(|server, text| set_number(&mut server.config.slowlog_max_len, text, 0)),
+    },
     Parameter {
         name: "tcp-keepalive",
         show: |server| server.config.tcp_keepalive.to_string(),
@@ -255,6 +277,7 @@ fn refuse<T>(parameter: &Parameter, reason: &str) -> Result<T> {
 }
 
 fn resetstat(cx: &mut Cx<'_, '_>) -> Result {
+    cx.server.profile.reset();
     let stats = &mut cx.server.stats;
     *stats = Stats {
         connections: 0,

@@ -2,8 +2,9 @@
 
 use super::config::show_fsync;
 use super::connection::REDIS_VERSION;
-use super::is;
 use super::tree::Lag;
+use super::{full_name, is};
+use crate::command::profile::Calls;
 use crate::command::table::{LOADING, NO_KEY, STALE, row};
 use crate::command::{Command, Cx, Db, Done, Need, Result};
 use crate::layout::op::DATABASES;
@@ -33,10 +34,16 @@ const SECTIONS: &[(&str, Section)] = &[
     ("Stats", stats),
     ("Replication", replication),
     ("CPU", cpu),
+    ("Commandstats", commandstats),
+    ("Errorstats", errorstats),
+    ("Latencystats", latencystats),
     ("Cluster", |out, _| out.write_str("cluster_enabled:0\r\n")),
     ("Keyspace", keyspace),
     ("dredis", dredis),
 ];
+
+/// Sections that are only written where they or all are asked for.
+const NOT_BY_DEFAULT: [&str; 2] = ["Commandstats", "Latencystats"];
 
 /// Clock ticks a second in `/proc/self/stat`: Linux has shown 100 on every machine.
 const TICKS_PER_S: f64 = 100.0;
@@ -44,14 +51,13 @@ const TICKS_PER_S: f64 = 100.0;
 /// Replies with the sections that are named; without a name, with all of them.
 fn info(cx: &mut Cx<'_, '_>) -> Result {
     let names = cx.args.skip(1);
-    let everything = names.is_empty()
-        || names
-            .iter()
-            .any(|name| ["default", "all", "everything"].iter().any(|all| is(name, all)));
-    let chosen: Vec<_> = SECTIONS
-        .iter()
-        .filter(|(section, _)| everything || names.iter().any(|name| is(name, section)))
-        .collect();
+    let asked = |word: &str| names.iter().any(|name| is(name, word));
+    let everything = asked("all") || asked("everything");
+    let default = names.is_empty() || asked("default");
+    let wanted = |section: &str| {
+        everything || asked(section) || (default && !NOT_BY_DEFAULT.contains(&section))
+    };
+    let chosen: Vec<_> = SECTIONS.iter().filter(|(section, _)| wanted(section)).collect();
     if chosen.iter().any(|(name, _)| *name == "Keyspace") {
         count_keys(cx)?;
     }
@@ -207,6 +213,46 @@ fn cpu(out: &mut String, _: &Cx<'_, '_>) -> std::fmt::Result {
         seconds(12),
         seconds(11),
     )
+}
+
+/// Commands that were called or refused, by full name.
+fn called(cx: &Cx<'_, '_>) -> Vec<(String, Calls)> {
+    let commands = cx.server.profile.commands();
+    let mut called: Vec<_> =
+        commands.map(|(command, calls)| (full_name(command), calls.clone())).collect();
+    called.sort_by(|a, b| a.0.cmp(&b.0));
+    called
+}
+
+fn commandstats(out: &mut String, cx: &Cx<'_, '_>) -> std::fmt::Result {
+    for (name, calls) in called(cx) {
+        let mean = calls.us as f64 / calls.count.max(1) as f64;
+        write!(
+            out,
+            "cmdstat_{name}:calls={},usec={},usec_per_call={mean:.2},rejected_calls={},\
+             failed_calls={}\r\n",
+            calls.count, calls.us, calls.rejected, calls.failed,
+        )?;
+    }
+    Ok(())
+}
+
+fn errorstats(out: &mut String, cx: &Cx<'_, '_>) -> std::fmt::Result {
+    for (code, count) in cx.server.profile.errors() {
+        write!(out, "errorstat_{}:count={count}\r\n", String::from_utf8_lossy(code))?;
+    }
+    Ok(())
+}
+
+fn latencystats(out: &mut String, cx: &Cx<'_, '_>) -> std::fmt::Result {
+    for (name, calls) in called(cx).into_iter().filter(|(_, calls)| calls.count > 0) {
+        let [p50, p99, p999] = [50.0, 99.0, 99.9].map(|percent| calls.percentile(percent));
+        write!(
+            out,
+            "latency_percentiles_usec_{name}:p50={p50}.000,p99={p99}.000,p99.9={p999}.000\r\n",
+        )?;
+    }
+    Ok(())
 }
 
 /// How many keys have a deadline is not counted: `expires` and `avg_ttl` are always 0.

@@ -18,8 +18,11 @@ pub mod hashes;
 pub mod info;
 pub mod introspection;
 pub mod keys;
+pub mod latency;
 mod lcs;
+pub mod memory;
 mod ordered;
+pub mod replication;
 pub mod scan;
 pub mod server;
 mod set_options;
@@ -51,6 +54,9 @@ static FAMILIES: &[&[Command]] = &[
     config::COMMANDS,
     info::COMMANDS,
     server::COMMANDS,
+    latency::COMMANDS,
+    memory::COMMANDS,
+    replication::COMMANDS,
     tree::COMMANDS,
 ];
 

@@ -13,6 +13,10 @@ use crate::layout::op::DATABASES;
 /// The rows.
 #[rustfmt::skip] // A row is a line, and its documentation the next.
 pub const COMMANDS: &[Command] = &[
+    row("bgrewriteaof", 1, NO_KEY, BGSAVE, bgrewriteaof, "")
+        .doc("server", "1.0.0", "The same as BGSAVE: afterwards the journal is short."),
+    row("bgsave", -1, NO_KEY, BGSAVE, bgsave, "[SCHEDULE]")
+        .doc("server", "1.0.0", "Has the tree take in everything, and does not wait."),
     row("lastsave", 1, NO_KEY, LOADING.and(STALE).and(FAST), lastsave, "")
         .doc("server", "1.0.0", "Replies with the Unix time of the last checkpoint.")
         .categories(&["admin", "dangerous"])
@@ -30,6 +34,7 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 const SAVE: crate::command::table::Flags = ADMIN.and(NOSCRIPT).and(NO_ASYNC_LOADING).and(NO_MULTI);
+const BGSAVE: crate::command::table::Flags = ADMIN.and(NOSCRIPT).and(NO_ASYNC_LOADING);
 const SHUTDOWN: crate::command::table::Flags =
     ADMIN.and(NOSCRIPT).and(LOADING).and(STALE).and(NO_MULTI).and(ALLOW_BUSY);
 
@@ -90,6 +95,21 @@ fn time(cx: &mut Cx<'_, '_>) -> Result {
 
 fn lastsave(cx: &mut Cx<'_, '_>) -> Result {
     cx.reply.int(i64::try_from(cx.server.checkpoint_ms / 1000).unwrap_or(i64::MAX));
+    Ok(Done)
+}
+
+fn bgsave(cx: &mut Cx<'_, '_>) -> Result {
+    match cx.args.try_get(1) {
+        Some(word) if cx.args.len() > 2 || !is(word, "schedule") => return fail(SYNTAX),
+        _ => cx.server.save_wanted = cx.keys.backlog.issued(),
+    }
+    cx.reply.simple("Background saving started");
+    Ok(Done)
+}
+
+fn bgrewriteaof(cx: &mut Cx<'_, '_>) -> Result {
+    cx.server.save_wanted = cx.keys.backlog.issued();
+    cx.reply.simple("Background append only file rewriting started");
     Ok(Done)
 }
 

@@ -8,8 +8,9 @@
 mod transaction;
 
 use crate::command::client::{Client, ClientId, Clients, Closing};
+use crate::command::profile::{Slow, shortened};
 use crate::command::server::Server;
-use crate::command::table::{FREES, NO_AUTH, WRITE};
+use crate::command::table::{FAST, FREES, NO_AUTH, SKIP_SLOWLOG, WRITE};
 use crate::command::{Command, Cx, Error, Grant, Need, Stop};
 use crate::commands;
 use crate::journal::Group;
@@ -104,7 +105,7 @@ pub fn execute(
         Err(Stop::Error(error)) => {
             reply.rewind(mark);
             reply.error_bytes(&error.0);
-            ground.server.stats.errors += 1;
+            ground.server.count_error(&error);
             Ran::Done(shown)
         }
         Err(Stop::Transaction) => unreachable!("a transaction has been run"),
@@ -151,7 +152,35 @@ fn run(
     if matches!(result, Err(Stop::Park(Need::Loads))) && !matches!(cx.grant, Some(Grant::Done)) {
         *grant = cx.grant; // It finds it again when it has what it lacks.
     }
+    let failed = matches!(result, Err(Stop::Error(_)));
+    if failed || result.is_ok() {
+        measure(ground, caller, command, args, failed);
+    }
     result.map(drop)
+}
+
+/// Notes how long a command took that has just ended.
+fn measure(
+    ground: &mut Ground<'_>,
+    caller: Caller,
+    command: &'static Command,
+    args: Args<'_>,
+    failed: bool,
+) {
+    let Server { profile, config, now_ms, .. } = &mut *ground.server;
+    let (us, time_s) = (profile.end(command, failed), *now_ms / 1000);
+    let is_slow = u64::try_from(config.slowlog_log_slower_than).is_ok_and(|most| us >= most);
+    if is_slow && !command.flags.has(SKIP_SLOWLOG) {
+        let client = ground.clients.get(caller.id);
+        let (addr, name) =
+            client.map(|client| (client.addr.clone(), client.name.clone())).unwrap_or_default();
+        let slow = Slow { id: 0, time_s, us, args: shortened(command, args), addr, name };
+        profile.note_slow(slow, config.slowlog_max_len as usize);
+    }
+    if config.latency_monitor_threshold > 0 && us / 1000 >= config.latency_monitor_threshold {
+        let event = if command.flags.has(FAST) { "fast-command" } else { "command" };
+        profile.note_event(event, time_s, us / 1000);
+    }
 }
 
 /// Makes one batch of what the command recorded. Answers the newest batch that it speaks of.
@@ -166,8 +195,25 @@ fn settle(ground: &mut Ground<'_>) -> Seq {
 }
 
 /// Finds the command and checks that this client may run it now.
-fn admit(ground: &Ground<'_>, caller: Caller, args: Args<'_>) -> Result<&'static Command, Stop> {
+fn admit(
+    ground: &mut Ground<'_>,
+    caller: Caller,
+    args: Args<'_>,
+) -> Result<&'static Command, Stop> {
     let command = find(args)?;
+    let admitted = admit_command(ground, caller, command, args);
+    if matches!(admitted, Err(Stop::Error(_))) {
+        ground.server.profile.reject(command);
+    }
+    admitted.map(|()| command)
+}
+
+fn admit_command(
+    ground: &Ground<'_>,
+    caller: Caller,
+    command: &Command,
+    args: Args<'_>,
+) -> Result<(), Stop> {
     if !caller.authenticated && !command.flags.has(NO_AUTH) {
         return Err(Error::fixed("NOAUTH Authentication required.").into());
     }
@@ -178,7 +224,7 @@ fn admit(ground: &Ground<'_>, caller: Caller, args: Args<'_>) -> Result<&'static
             admit_bytes(ground, frees, args.total_bytes())?;
         }
     }
-    Ok(command)
+    Ok(())
 }
 
 /// Finds the row of a command, or of its subcommand, and checks the arity.

@@ -131,7 +131,7 @@ fn run_all(
             Err(Stop::Error(error)) => {
                 reply.rewind(mark);
                 reply.error_bytes(&error.0);
-                ground.server.stats.errors += 1;
+                ground.server.count_error(&error);
             }
             Err(Stop::Transaction) => unreachable!("EXEC is not queued"),
         }

@@ -142,6 +142,7 @@ impl Engine {
             client.active_ms = self.server.now_ms;
         }
         let gated = session.is_gated();
+        self.server.profile.begin();
         let mut warm_until = 0;
         while session.parked.is_none() && !self.is_full(&session) {
             if session.at >= warm_until {
@@ -372,7 +373,7 @@ impl Engine {
         }
         crate::resp::Reply::new(&mut session.output, protocol).error_bytes(&error.0);
         self.server.stats.commands += 1;
-        self.server.stats.errors += 1;
+        self.server.count_error(error);
         let limits = Limits { authenticated: true, bulk_bytes_max: usize::MAX };
         if let Ok(Parsed::Command { end }) =
             session.parser.parse(&session.input[session.at..], limits)

@@ -284,6 +284,7 @@ impl Engine {
         self.pipeline.held_since_us.is_some()
             || self.is_idle()
             || self.waiting.presses()
+            || self.server.save_wanted > self.server.checkpoint
             || self.server.shutdown.is_some()
             || self.pipeline.writer_turn
             || self.keys.has_moves()
@@ -311,7 +312,8 @@ impl Engine {
         let backups = waiting.backup_start.iter().map(|(seq, ..)| *seq);
         let waited =
             synced.chain(backups).any(|seq| seq > self.server.checkpoint && seq <= applied)
-                || self.keys.backlog.moves_due().is_some();
+                || self.keys.backlog.moves_due().is_some()
+                || (self.server.checkpoint + 1..=applied).contains(&self.server.save_wanted);
         let few = self.is_idle() || self.pipeline.committing_batches <= HOLD_BATCHES_MAX;
         let pause_us = if few { CHECKPOINT_US } else { CHECKPOINT_BUSY_US };
         self.pipeline.now_us >= self.pipeline.last_checkpoint_us + pause_us

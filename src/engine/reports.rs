@@ -94,6 +94,7 @@ impl Engine {
                 self.pipeline.spare_group = group;
                 self.server.journal = status;
                 self.server.stats.sync_us = took_us;
+                self.note_sync(took_us / 1000);
                 self.committed(durable);
                 self.mind_spares();
                 self.mind_pin();
@@ -111,6 +112,14 @@ impl Engine {
                 self.mind_spares();
             }
             _ => unreachable!("the caller passes reports of the journal"),
+        }
+    }
+
+    /// Notes a slow sync of the journal for LATENCY, under Redis' name.
+    fn note_sync(&mut self, ms: u64) {
+        let threshold = self.server.config.latency_monitor_threshold;
+        if threshold > 0 && ms >= threshold {
+            self.server.profile.note_event("aof-fsync-always", self.server.now_ms / 1000, ms);
         }
     }
 

@@ -6,6 +6,7 @@ use super::{Engine, Waiting};
 use crate::backlog::Backlog;
 use crate::base::rng::Rng;
 use crate::command::client::Clients;
+use crate::command::profile::Profile;
 use crate::command::server::{Server, Stats};
 use crate::config::Config;
 use crate::disk::Disk;
@@ -215,6 +216,8 @@ fn build(
         backing_up: false,
         refusing: None,
         shutdown: None,
+        save_wanted: 0,
+        profile: Profile::default(),
     };
     Engine {
         disk,

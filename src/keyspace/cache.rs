@@ -10,7 +10,7 @@ use crate::layout::op::{Key, Seq};
 use crate::value::Value;
 
 /// What a slot costs beside the bytes of key and value, about.
-const SLOT_BYTES: usize = size_of::<Slot>() + 32;
+pub const SLOT_BYTES: usize = size_of::<Slot>() + 32;
 
 /// A collection of more elements in memory than this is dropped by and by,
 const TRIM_MIN: usize = 1_000;

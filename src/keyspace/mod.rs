@@ -358,6 +358,16 @@ impl Keyspace {
         self.slot(id).filter(|slot| slot.value.is_some()).and_then(|slot| slot.deadline)
     }
 
+    /// Bytes that a key takes in the cache, `None` where it is absent. Of a collection that is
+    /// there in part, about what the whole would take.
+    pub fn memory_bytes(&self, id: SlotId) -> Option<usize> {
+        let value = self.value(id)?;
+        let bytes = value.bytes();
+        let (known, count) = (value.known_len().max(1), value.count().at_least() as usize);
+        let all = if value.is_complete() { bytes } else { bytes / known * count.max(known) };
+        Some(all + self.slot_key(id).len() + cache::SLOT_BYTES)
+    }
+
     /// Seconds since a key was last used, as far as the cache knows.
     pub fn idle_s(&self, id: SlotId) -> u64 {
         let used_s = self.slot(id).map_or(0, |slot| slot.used_s);
