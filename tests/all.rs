@@ -6,6 +6,7 @@ mod restarts;
 mod support;
 mod swaps;
 mod tidy;
+mod transactions;
 mod transcripts;
 #[cfg(feature = "variants")]
 mod variants;

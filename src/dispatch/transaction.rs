@@ -9,7 +9,8 @@ use crate::command::client::Queue;
 use crate::command::table::{FREES, NO_MULTI, WRITE};
 use crate::command::{Command, Error, Need, Stop};
 use crate::commands::transactions::runs_at_once;
-use crate::resp::{Args, Reply};
+use crate::keyspace::reply_too_long;
+use crate::resp::{Args, Reply, Span};
 
 /// EXEC is parked so often; then it reads what it lacks while everybody waits.
 const PARKS_MAX: u32 = 16;
@@ -20,7 +21,7 @@ pub(super) fn queues(ground: &Ground<'_>, caller: Caller, command: &Command) -> 
     client.is_some_and(|client| client.queue.is_some()) && !runs_at_once(command)
 }
 
-/// Queues a command.
+/// Queues a command. What is queued has the bound of a batch.
 pub(super) fn queue(
     ground: &mut Ground<'_>,
     caller: Caller,
@@ -28,20 +29,29 @@ pub(super) fn queue(
     args: Args<'_>,
     mut reply: Reply<'_>,
 ) -> Result<(), Stop> {
-    let refused = command.flags.has(NO_MULTI);
+    let queue = ground.clients.get(caller.id).and_then(|client| client.queue.as_ref());
+    let bytes = queue.map_or(0, |queue| queue.bytes) + weight(args);
+    let admitted = match command.flags.has(NO_MULTI) {
+        true => Err(Error::fixed("ERR Command not allowed inside a transaction").into()),
+        false => admit_batch(ground, bytes),
+    };
     note(ground, caller, |client| {
         let Some(queue) = &mut client.queue else { return };
-        queue.refused |= refused;
-        if !refused {
-            queue.bytes += args.total_bytes();
+        if admitted.is_ok() {
+            queue.bytes = bytes;
             queue.commands.push((command, args.to_owned_args()));
+        } else {
+            **queue = Queue { refused: true, ..Queue::default() };
         }
     });
-    if refused {
-        return Err(Error::fixed("ERR Command not allowed inside a transaction").into());
-    }
+    admitted?;
     reply.simple("QUEUED");
     Ok(())
+}
+
+/// Bytes that a queued command takes in memory, about.
+fn weight(args: Args<'_>) -> usize {
+    args.total_bytes() + (args.len() + 4) * size_of::<Span>()
 }
 
 /// A command was refused: between MULTI and EXEC the transaction is, too. If it is EXEC itself,
@@ -111,6 +121,7 @@ fn run_all(
     mut reply: Reply<'_>,
 ) -> Result<(), Stop> {
     ground.keys.begin();
+    let start = reply.mark();
     reply.array(queue.commands.len());
     let mut lacks = None;
     for (ordinal, (command, args)) in (1..).zip(&queue.commands) {
@@ -135,7 +146,12 @@ fn run_all(
             }
             Err(Stop::Transaction) => unreachable!("EXEC is not queued"),
         }
-        if let Err(stop) = admit_batch(ground, ground.keys.batch_bytes()) {
+        let reply_max = ground.server.config.reply_bytes;
+        let admitted = match reply.written_since(start) as u64 > reply_max {
+            true => Err(reply_too_long(reply_max).into()),
+            false => admit_batch(ground, ground.keys.batch_bytes()),
+        };
+        if let Err(stop) = admitted {
             ground.keys.take_back();
             ground.keys.take_misses();
             return Err(stop);

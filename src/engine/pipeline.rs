@@ -23,8 +23,8 @@ pub const IDLE_US: u64 = 5_000;
 const HOLD_US: u64 = 3_000;
 /// and so long where nobody else does.
 const HOLD_ALONE_US: u64 = 5_000;
-/// Together with a slow sync of the journal the wait is to stay below this,
-const HOLD_WITH_SYNC_US: u64 = 7_000;
+/// Together with what the journal took the wait is to stay below this,
+const HOLD_WITH_JOURNAL_US: u64 = 7_000;
 /// but is never shorter than what the writer needs for a key or two.
 const HOLD_MIN_US: u64 = 1_500;
 /// A group of more batches than this is not waited for: the server is not idle.
@@ -59,6 +59,8 @@ pub(super) struct Pipeline {
     pub committing: bool,
     /// How many batches it has.
     pub committing_batches: usize,
+    /// When it was handed over.
+    pub sent_us: u64,
     /// How many batches the last group had, and those that came meanwhile.
     pub company: usize,
     /// The next group waits for as many until then.
@@ -155,6 +157,7 @@ impl Engine {
     fn send_group(&mut self, group: Group, sync: bool) {
         self.pipeline.committing = true;
         self.pipeline.committing_batches = group.len();
+        self.pipeline.sent_us = self.pipeline.now_us;
         if sync {
             self.pipeline.last_sync_us = self.pipeline.now_us;
         }
@@ -207,7 +210,8 @@ impl Engine {
         let since_us = self.pipeline.held_since_us?;
         let alone = self.pipeline.last_command_us <= since_us;
         let most_us = if alone { HOLD_ALONE_US } else { HOLD_US };
-        let left_us = HOLD_WITH_SYNC_US.saturating_sub(self.server.stats.sync_us);
+        let journal_us = since_us.saturating_sub(self.pipeline.sent_us);
+        let left_us = HOLD_WITH_JOURNAL_US.saturating_sub(journal_us);
         Some(since_us + left_us.clamp(HOLD_MIN_US, most_us))
     }
 

@@ -8,6 +8,7 @@ client's methods, not the bytes on the wire; the tree is looked at where there i
 import argparse
 import os
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -16,6 +17,7 @@ import harness
 import redis
 from harness import Server
 
+COUNTED = 20  # How often each client of a WATCH loop counts.
 FAILURES = []
 
 
@@ -78,6 +80,41 @@ def keys(r):
         check("pipeline", set(pipe.execute()), {True})
 
 
+def transactions(r):
+    with r.pipeline() as pipe:
+        pipe.set("a", 1).incr("a").sadd("s", "x", "y").get("a")
+        check("transaction", pipe.execute(), [True, 2, 2, b"2"])
+    with r.pipeline() as pipe:
+        pipe.set("b", 1).incr("s").incr("b")
+        done = pipe.execute(raise_on_error=False)
+        check("transaction with an error", [done[0], type(done[1]).__name__, done[2]],
+              [True, "ResponseError", 2])
+    with r.pipeline() as pipe:
+        pipe.watch("a")
+        pipe.multi()
+        r.set("a", "by another")
+        pipe.set("a", "by me")
+        try:
+            pipe.execute()
+            check("a watched key was touched", "nothing raised", "WatchError")
+        except redis.WatchError:
+            check("the other one's value", r.get("a"), b"by another")
+    r.set("n", 0)
+    threads = [threading.Thread(target=count_up, args=(r,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    check("WATCH loops of four clients", r.get("n"), b"%d" % (4 * COUNTED))
+
+
+def count_up(r):
+    """Adds one as a client does that has only GET and SET."""
+    for _ in range(COUNTED):
+        r.transaction(lambda pipe: (
+            value := int(pipe.get("n")), pipe.multi(), pipe.set("n", value + 1)), "n")
+
+
 def connection(r):
     check("ping", r.ping(), True)
     check("echo", r.echo("hi"), b"hi")
@@ -88,6 +125,10 @@ def connection(r):
     check("info", "redis_version" in r.info(), True)
     check("time", abs(r.time()[0] - time.time()) < 5, True)
     check("config get", isinstance(r.config_get("save"), dict), True)
+    check("role", r.role()[0], b"master")
+    check("slowlog", isinstance(r.slowlog_get(), list), True)
+    check("memory usage", r.set("m", "x") and r.memory_usage("m") > 0, True)
+    check("bgsave", bool(r.bgsave()), True)
     check("command count", r.command_count() > 60, True)
     refused("an unknown command", lambda: r.execute_command("NOSUCH", "x"), "unknown command")
 
@@ -116,7 +157,7 @@ def main():
     for protocol in (2, 3):
         r = redis.Redis(port=server.port, protocol=protocol)
         r.flushall()
-        for part in (strings, keys, connection):
+        for part in (strings, keys, transactions, connection):
             try:
                 part(r)
             except redis.RedisError as error:

@@ -38,6 +38,8 @@ pub struct Setup {
     pub cache_bytes: u64,
     /// Bound of a reply.
     pub reply_bytes: u64,
+    /// Bound of a batch.
+    pub batch_bytes: u64,
     /// Chance, for the order of turns among others.
     pub seed: u64,
     /// The wall clock at the start.
@@ -54,6 +56,7 @@ impl Default for Setup {
             backlog_bytes: 16 << 10,
             cache_bytes: 1 << 20,
             reply_bytes: 1 << 30,
+            batch_bytes: 1 << 30,
             seed: 1,
             now_ms: 1_700_000_000_000,
             moved_min: 5,
@@ -69,6 +72,7 @@ impl Setup {
         config.backlog_bytes = self.backlog_bytes;
         config.cache_bytes = self.cache_bytes;
         config.reply_bytes = self.reply_bytes;
+        config.batch_bytes = self.batch_bytes;
         config
     }
 
