@@ -79,6 +79,12 @@ pub struct Config {
     /// Largest reply of one command
     #[arg(long, env = "DREDIS_REPLY_BYTES", default_value = "512mb", value_parser = bytes)]
     pub reply_bytes: u64,
+    /// Milliseconds that a script may run before others get -BUSY; 0 is without end
+    #[arg(long, env = "DREDIS_BUSY_REPLY_THRESHOLD", default_value = "5000", value_parser = count)]
+    pub busy_reply_threshold: u64,
+    /// Memory that scripts may take
+    #[arg(long, env = "DREDIS_LUA_BYTES", default_value = "64mb", value_parser = bytes)]
+    pub lua_bytes: u64,
     /// Microseconds from which on a command is in SLOWLOG; below 0 none is
     #[arg(
         long,

@@ -12,6 +12,7 @@ pub mod disk;
 pub mod resp;
 
 pub mod layout;
+pub mod lua;
 
 pub mod backlog;
 pub mod journal;

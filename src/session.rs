@@ -5,9 +5,10 @@
 //! until a batch is. The session knows no commands; `dispatch` runs them.
 
 use crate::command::Grant;
+use crate::command::client::Replies;
 use crate::keyspace::{Error, Miss};
 use crate::layout::op::Seq;
-use crate::resp::Parser;
+use crate::resp::{Limits, Parsed, Parser};
 use std::collections::VecDeque;
 
 /// Room in a buffer that an idle session keeps.
@@ -30,6 +31,8 @@ pub struct Session {
     pub parked: Option<Parked>,
     /// Its commands wait until it has read replies.
     pub held: bool,
+    /// Which replies the client wanted when the command under way began.
+    pub replies: Replies,
     /// What a parked command finds when it runs again.
     pub grant: Option<Grant>,
 }
@@ -56,6 +59,15 @@ impl Session {
     /// What the client has sent and nobody has looked at.
     pub fn unread(&self) -> &[u8] {
         &self.input[self.at..]
+    }
+
+    /// How many bytes the next request is long, which was parsed before.
+    pub fn request_len(&mut self) -> usize {
+        let limits = Limits { authenticated: true, bulk_bytes_max: usize::MAX };
+        match self.parser.parse(&self.input[self.at..], limits) {
+            Ok(Parsed::Command { end }) => end,
+            _ => unreachable!("a request that ran was understood"),
+        }
     }
 
     /// One request is done: it was `bytes` long.

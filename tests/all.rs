@@ -1,8 +1,10 @@
 //! All integration tests, as one binary.
 
+mod clients;
 mod crash;
 mod lanes;
 mod restarts;
+mod scripts;
 mod support;
 mod swaps;
 mod tidy;

@@ -35,6 +35,12 @@ pub struct Client {
     pub protocol: Protocol,
     /// Whether it may run commands.
     pub authenticated: bool,
+    /// Which replies it wants.
+    pub replies: Replies,
+    /// What it reads counts as not used.
+    pub no_touch: bool,
+    /// CLIENT NO-EVICT.
+    pub no_evict: bool,
     /// Whether it is parked.
     pub blocked: bool,
     /// The row of the last command.
@@ -53,6 +59,8 @@ pub struct Client {
     pub watching: Vec<Watched>,
     /// Something that it watches was changed.
     pub touched: bool,
+    /// How often its transaction or script was parked.
+    pub parks: u32,
 }
 
 /// The commands of a transaction between MULTI and EXEC.
@@ -64,8 +72,6 @@ pub struct Queue {
     pub bytes: usize,
     /// One could not be queued: EXEC will refuse.
     pub refused: bool,
-    /// How often EXEC was parked.
-    pub parks: u32,
 }
 
 /// A key that a client watches, as it was when that began.
@@ -79,6 +85,20 @@ pub struct Watched {
     pub exists: bool,
     /// Its deadline, in Unix milliseconds.
     pub deadline: Option<u64>,
+}
+
+/// CLIENT REPLY: which replies a client wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replies {
+    /// All.
+    #[default]
+    On,
+    /// None.
+    Off,
+    /// All but the one to the command after this.
+    Skip,
+    /// All but the one to this command.
+    SkipThis,
 }
 
 /// How a connection ends.

@@ -7,14 +7,16 @@
 
 pub mod client;
 pub mod profile;
+pub mod scripts;
 pub mod server;
 pub mod table;
 
 use crate::base::hash::hash64;
 pub use crate::keyspace::Want;
 use crate::keyspace::reply_too_long;
-pub use crate::keyspace::{Error, Grant, Keyspace, Need, Ranging, SlotId, Stop, Use};
+pub use crate::keyspace::{Error, Grant, Keyspace, Need, Program, Ranging, SlotId, Stop, Use};
 pub use crate::layout::op::{Content, Db, Key};
+use crate::lua::Interpreter;
 pub use crate::resp::Args;
 pub use crate::resp::Reply;
 use client::{Client, ClientId, Clients};
@@ -63,6 +65,11 @@ impl Cx<'_, '_> {
     /// The client that asks.
     pub fn client(&mut self) -> &mut Client {
         self.clients.get_mut(self.id).expect("a client runs commands only while it is connected")
+    }
+
+    /// The interpreter of scripts.
+    pub fn interpreter(&mut self) -> &mut Interpreter {
+        self.server.scripts.interpreter(self.server.config.lua_bytes)
     }
 
     /// Opens a key of the client's database with what is wanted of it, to change it.
@@ -135,5 +142,8 @@ pub const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wron
 pub const TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 /// Redis' answer where a key has to be there.
 pub const NO_SUCH_KEY: &str = "ERR no such key";
+/// Redis' answer to most commands while a script runs for long.
+pub const BUSY: &str = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or \
+                        SHUTDOWN NOSAVE.";
 /// Redis' answer to an offset below zero.
 pub const OFFSET: &str = "ERR offset is out of range";

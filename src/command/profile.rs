@@ -104,6 +104,16 @@ impl Profile {
         self.began = Instant::now();
     }
 
+    /// When the command began that runs.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// The command that ends next began then: others ran inside it.
+    pub fn began_at(&mut self, began: Instant) {
+        self.began = began;
+    }
+
     /// A command that began at [`Profile::begin`], or when the one before it ended, has ended.
     /// Answers the microseconds that it took.
     pub fn end(&mut self, command: &'static Command, failed: bool) -> u64 {

@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::profile::Profile;
+use super::scripts::Scripts;
 use crate::base::rng::Rng;
 use crate::config::Config;
 use crate::disk::Space;
@@ -61,6 +62,15 @@ pub struct Stats {
     pub refused: u64,
 }
 
+/// For how long commands wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Its end, in Unix milliseconds.
+    pub until_ms: u64,
+    /// Not only those that may write.
+    pub all: bool,
+}
+
 /// Everything that is neither keys nor clients.
 pub struct Server {
     /// The configuration, changed by CONFIG SET where that is allowed.
@@ -97,6 +107,10 @@ pub struct Server {
     pub refusing: Option<String>,
     /// Somebody asked to stop.
     pub shutdown: Option<Shutdown>,
+    /// CLIENT PAUSE.
+    pub pause: Option<Pause>,
+    /// Scripts.
+    pub scripts: Scripts,
     /// Somebody asked for a checkpoint of everything up to here.
     pub save_wanted: Seq,
     /// How long commands take.
@@ -104,6 +118,11 @@ pub struct Server {
 }
 
 impl Server {
+    /// The pause, while it lasts.
+    pub fn pause_now(&self) -> Option<Pause> {
+        self.pause.filter(|pause| self.now_ms < pause.until_ms)
+    }
+
     /// An error was replied.
     pub fn count_error(&mut self, error: &Error) {
         self.stats.errors += 1;

@@ -37,6 +37,10 @@ pub const SKIP_SLOWLOG: Flags = Flags(1 << 12);
 pub const MOVABLE: Flags = Flags(1 << 13);
 /// As Redis' `no_async_loading`.
 pub const NO_ASYNC_LOADING: Flags = Flags(1 << 15);
+/// As Redis' `no_mandatory_keys`.
+pub const NO_MANDATORY_KEYS: Flags = Flags(1 << 16);
+/// As Redis' `may_replicate`.
+pub const MAY_REPLICATE: Flags = Flags(1 << 17);
 /// Runs even while the backlog is full or the disk is: it frees room (DEL, UNLINK, FLUSHALL).
 pub const FREES: Flags = Flags(1 << 14);
 
@@ -96,6 +100,8 @@ pub const KEY2: KeySpec = KeySpec::Range { first: 2, last: 2, step: 1 };
 pub const COUNTED: KeySpec = KeySpec::Counted { before: 0, count: 1 };
 /// A key, and the number of the others: `destination numkeys key [key ...]`.
 pub const COUNTED_FROM_2: KeySpec = KeySpec::Counted { before: 1, count: 2 };
+/// Something, the number of keys, and the keys: `script numkeys key [key ...]`.
+pub const COUNTED_AT_2: KeySpec = KeySpec::Counted { before: 0, count: 2 };
 /// No key.
 pub const NO_KEY: KeySpec = KeySpec::None;
 

@@ -1,9 +1,10 @@
 //! CLIENT: who is connected, what they are called, and how to disconnect them.
 
 use super::connection::{check_name, is_printable};
-use super::{container, help, is, quoting};
+use super::{container, help, integer, is, quoting, unknown_subcommand_or_arguments};
 use crate::base::number::parse_i64;
-use crate::command::client::{Client, ClientId, Closing};
+use crate::command::client::{Client, ClientId, Closing, Replies};
+use crate::command::server::Pause;
 use crate::command::table::{ADMIN, Flags, LOADING, NO_KEY, NOSCRIPT, STALE, row};
 use crate::command::{Command, Cx, Done, Result, SYNTAX, fail};
 use crate::resp::Protocol;
@@ -20,6 +21,8 @@ pub const COMMANDS: &[Command] = &[row("client", -2, NO_KEY, OWN, container, "")
 
 #[rustfmt::skip] // A row is a line, and its documentation the next.
 const CLIENT: &[Command] = &[
+    row("getredir", 2, NO_KEY, OWN, getredir, "")
+        .doc("connection", "6.0.0", "Replies with -1: nothing is tracked for clients."),
     row("getname", 2, NO_KEY, OWN, getname, "")
         .doc("connection", "2.6.9", "Replies with the name of the connection."),
     row("help", 2, NO_KEY, LOADING.and(STALE), client_help, "")
@@ -35,13 +38,23 @@ const CLIENT: &[Command] = &[
         .doc("connection", "2.4.0", "Describes all connections, or some.")
         .tips(&["nondeterministic_output"]),
     row("no-evict", 3, NO_KEY, OTHERS, no_evict, "ON | OFF")
-        .doc("connection", "7.0.0", "Does nothing: no client is evicted to save memory."),
+        .doc("connection", "7.0.0", "Has no effect: no client is evicted to save memory."),
+    row("no-touch", 3, NO_KEY, OWN, no_touch, "ON | OFF")
+        .doc("connection", "7.2.0", "Chooses whether keys that the client reads count as used."),
+    row("pause", -3, NO_KEY, OTHERS, pause, "timeout [WRITE | ALL]")
+        .doc("connection", "2.9.50", "Has commands wait for some milliseconds."),
+    row("reply", 3, NO_KEY, OWN, reply, "ON | OFF | SKIP")
+        .doc("connection", "3.2.0", "Chooses which replies the client gets."),
     row("setinfo", 4, NO_KEY, OWN, setinfo, "LIB-NAME libname | LIB-VER libver")
         .doc("connection", "7.2.0", "Says which library the client uses.")
         .tips(EVERYWHERE),
     row("setname", 3, NO_KEY, OWN, setname, "connection-name")
         .doc("connection", "2.6.9", "Names the connection.")
         .tips(EVERYWHERE),
+    row("unblock", -3, NO_KEY, OTHERS, unblock, "client-id [TIMEOUT | ERROR]")
+        .doc("connection", "5.0.0", "Ends what a client waits for: no command here waits."),
+    row("unpause", 2, NO_KEY, OTHERS, unpause, "")
+        .doc("connection", "6.2.0", "Ends a pause."),
 ];
 
 const KILL: &str = "ip:port | [ID client-id] [TYPE NORMAL | MASTER | REPLICA | PUBSUB] \
@@ -85,12 +98,90 @@ fn id(cx: &mut Cx<'_, '_>) -> Result {
     Ok(Done)
 }
 
+fn getredir(cx: &mut Cx<'_, '_>) -> Result {
+    cx.reply.int(-1);
+    Ok(Done)
+}
+
 fn no_evict(cx: &mut Cx<'_, '_>) -> Result {
-    let mode = cx.args.get(2);
-    if !is(mode, "on") && !is(mode, "off") {
-        return fail(SYNTAX);
-    }
+    cx.client().no_evict = switch(cx.args.get(2))?;
     cx.reply.ok();
+    Ok(Done)
+}
+
+fn no_touch(cx: &mut Cx<'_, '_>) -> Result {
+    cx.client().no_touch = switch(cx.args.get(2))?;
+    cx.reply.ok();
+    Ok(Done)
+}
+
+fn switch(word: &[u8]) -> Result<bool> {
+    match () {
+        () if is(word, "on") => Ok(true),
+        () if is(word, "off") => Ok(false),
+        () => fail(SYNTAX),
+    }
+}
+
+/// Replies to ON only; the engine keeps back what the client does not want.
+fn reply(cx: &mut Cx<'_, '_>) -> Result {
+    let word = cx.args.get(2);
+    let before = cx.client().replies;
+    cx.client().replies = match () {
+        () if is(word, "on") => Replies::On,
+        () if is(word, "off") => Replies::Off,
+        () if is(word, "skip") && before == Replies::Off => Replies::Off,
+        () if is(word, "skip") => Replies::Skip,
+        () => return fail(SYNTAX),
+    };
+    if is(word, "on") {
+        cx.reply.ok();
+    }
+    Ok(Done)
+}
+
+/// A pause that begins while another lasts can only make it longer and stricter.
+fn pause(cx: &mut Cx<'_, '_>) -> Result {
+    if cx.args.len() > 4 {
+        return Err(unknown_subcommand_or_arguments(cx.args).into());
+    }
+    let all = match cx.args.try_get(3) {
+        None => true,
+        Some(word) if is(word, "all") => true,
+        Some(word) if is(word, "write") => false,
+        Some(_) => return fail("ERR CLIENT PAUSE mode must be WRITE or ALL"),
+    };
+    let timeout_ms = match parse_i64(cx.args.get(2)) {
+        None => return fail("ERR timeout is not an integer or out of range"),
+        Some(..0) => return fail("ERR timeout is negative"),
+        Some(ms) => ms.unsigned_abs(),
+    };
+    let until_ms = cx.server.now_ms.saturating_add(timeout_ms);
+    let before = cx.server.pause_now().unwrap_or(Pause { until_ms, all });
+    cx.server.pause =
+        Some(Pause { until_ms: until_ms.max(before.until_ms), all: all || before.all });
+    cx.reply.ok();
+    Ok(Done)
+}
+
+fn unpause(cx: &mut Cx<'_, '_>) -> Result {
+    cx.server.pause = None;
+    cx.reply.ok();
+    Ok(Done)
+}
+
+/// Replies 0: who is parked waits for the tree, and no command waits for another client.
+fn unblock(cx: &mut Cx<'_, '_>) -> Result {
+    let args = cx.args;
+    match args.try_get(3) {
+        Some(_) if args.len() > 4 => return Err(unknown_subcommand_or_arguments(args).into()),
+        Some(word) if !is(word, "timeout") && !is(word, "error") => {
+            return fail("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+        }
+        _ => {}
+    }
+    integer(args.get(2))?;
+    cx.reply.int(0);
     Ok(Done)
 }
 
@@ -136,6 +227,8 @@ fn describe(client: &Client, now_ms: u64) -> Vec<u8> {
         ('c', client.closing == Some(Closing::AfterReplies)),
         ('A', client.closing == Some(Closing::AtOnce)),
         ('U', client.addr.starts_with('/')),
+        ('e', client.no_evict),
+        ('T', client.no_touch),
     ]
     .into_iter()
     .filter_map(|(flag, is)| is.then_some(flag))
@@ -274,6 +367,8 @@ fn client_help(cx: &mut Cx<'_, '_>) -> Result {
     let lines = [
         "GETNAME",
         "    Return the name of the current connection.",
+        "GETREDIR",
+        "    Return -1: nothing is tracked for clients.",
         "ID",
         "    Return the ID of the current connection.",
         "INFO",
@@ -302,10 +397,20 @@ fn client_help(cx: &mut Cx<'_, '_>) -> Result {
         "      Return the clients with these ids.",
         "NO-EVICT (ON|OFF)",
         "    Protect current client connection from eviction.",
+        "NO-TOUCH (ON|OFF)",
+        "    Choose whether keys that are read count as used.",
+        "PAUSE <timeout> [WRITE|ALL]",
+        "    Suspend all, or just write, clients for <timeout> milliseconds.",
+        "REPLY (ON|OFF|SKIP)",
+        "    Control the replies sent to the current connection.",
         "SETINFO (LIB-NAME|LIB-VER) <value>",
         "    Set client meta attr.",
         "SETNAME <name>",
         "    Assign the name <name> to the current connection.",
+        "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+        "    Unblock the specified blocked client.",
+        "UNPAUSE",
+        "    Stop the current client pause, resuming traffic.",
     ];
     help(cx, "CLIENT", &lines);
     Ok(Done)

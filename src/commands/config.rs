@@ -56,6 +56,11 @@ const PARAMETERS: &[Parameter] = &[
     Parameter { name: "appendfsync", show: show_fsync, change: By(set_fsync) },
     Parameter { name: "appendonly", show: |_| "yes".into(), change: Same },
     Parameter { name: "bind", show: |server| server.config.host.clone(), change: Never },
+    Parameter {
+        name: "busy-reply-threshold",
+        show: |server| server.config.busy_reply_threshold.to_string(),
+        change: By(|server, text| set_number(&mut server.config.busy_reply_threshold, text, 0)),
+    },
     Parameter { name: "databases", show: |_| DATABASES.to_string(), change: Never },
     Parameter { name: "dir", show: |server| server.root.clone(), change: Never },
     Parameter {
@@ -84,6 +89,11 @@ const PARAMETERS: &[Parameter] = &[
         change: Never,
     },
     Parameter {
+        name: "dredis-lua-bytes",
+        show: |server| server.config.lua_bytes.to_string(),
+        change: Never,
+    },
+    Parameter {
         name: "dredis-output-bytes",
         show: |server| server.config.output_bytes.to_string(),
         change: Never,
@@ -101,6 +111,11 @@ const PARAMETERS: &[Parameter] = &[
         }),
     },
     Parameter { name: "latency-tracking", show: |_| "yes".into(), change: Same },
+    Parameter {
+        name: "lua-time-limit",
+        show: |server| server.config.busy_reply_threshold.to_string(),
+        change: By(|server, text| set_number(&mut server.config.busy_reply_threshold, text, 0)),
+    },
     Parameter {
         name: "maxclients",
         show: |server| server.config.maxclients.to_string(),

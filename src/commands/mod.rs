@@ -24,6 +24,7 @@ pub mod memory;
 mod ordered;
 pub mod replication;
 pub mod scan;
+pub mod scripting;
 pub mod server;
 mod set_options;
 pub mod sets;
@@ -48,6 +49,7 @@ static FAMILIES: &[&[Command]] = &[
     expire::COMMANDS,
     scan::COMMANDS,
     transactions::COMMANDS,
+    scripting::COMMANDS,
     connection::COMMANDS,
     clients::COMMANDS,
     introspection::COMMANDS,
@@ -121,6 +123,15 @@ pub fn unknown_subcommand(args: Args<'_>) -> Error {
     let word = quotable(args.try_get(1).unwrap_or_default(), QUOTED_BYTES_MAX);
     let rest = format!("'. Try {name} HELP.");
     Error::new([b"ERR unknown subcommand '", word, rest.as_bytes()].concat())
+}
+
+/// The error of a request with arguments that its subcommand does not have.
+fn unknown_subcommand_or_arguments(args: Args<'_>) -> Error {
+    let name = String::from_utf8_lossy(args.get(0)).to_ascii_uppercase();
+    let word = quotable(args.try_get(1).unwrap_or_default(), QUOTED_BYTES_MAX);
+    let rest = format!("'. Try {name} HELP.");
+    let head = b"ERR unknown subcommand or wrong number of arguments for '";
+    Error::new([&head[..], word, rest.as_bytes()].concat())
 }
 
 /// Writes the reply of a container's HELP: its name, and the lines that describe subcommands.

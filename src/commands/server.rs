@@ -7,7 +7,7 @@ use crate::command::table::{
     ADMIN, ALLOW_BUSY, FAST, LOADING, NO_ASYNC_LOADING, NO_KEY, NO_MULTI, NOSCRIPT, STALE, WRITE,
     row,
 };
-use crate::command::{Command, Cx, Db, Done, Need, Result, SYNTAX, Stop, Use, Want, fail};
+use crate::command::{BUSY, Command, Cx, Db, Done, Need, Result, SYNTAX, Stop, Use, Want, fail};
 use crate::layout::op::DATABASES;
 
 /// The rows.
@@ -141,6 +141,9 @@ fn shutdown(cx: &mut Cx<'_, '_>) -> Result {
         }
         cx.reply.ok();
         return Ok(Done);
+    }
+    if cx.server.scripts.busy && !nosave {
+        return fail(BUSY);
     }
     cx.server.shutdown = Some(if nosave { Shutdown::NoSave } else { Shutdown::Save });
     Ok(Done)

@@ -5,18 +5,22 @@
 //! the backlog, and the newest batch it speaks of says when its reply may leave. Between MULTI and
 //! EXEC commands are queued in place of being run: see [`transaction`].
 
+mod script;
 mod transaction;
 
 use crate::command::client::{Client, ClientId, Clients, Closing};
 use crate::command::profile::{Slow, shortened};
 use crate::command::server::Server;
-use crate::command::table::{FAST, FREES, NO_AUTH, SKIP_SLOWLOG, WRITE};
-use crate::command::{Command, Cx, Error, Grant, Need, Stop};
+use crate::command::table::{
+    ALLOW_BUSY, FAST, FREES, KeySpec, MAY_REPLICATE, NO_AUTH, SKIP_SLOWLOG, WRITE,
+};
+use crate::command::{BUSY, Command, Cx, Error, Grant, Need, Stop};
 use crate::commands;
 use crate::journal::Group;
 use crate::keyspace::Keyspace;
 use crate::layout::op::{Db, Seq};
 use crate::resp::{Args, Protocol, Reply};
+use transaction::Transaction;
 
 /// How many bytes of an unknown command's name and arguments its error repeats, as in Redis.
 const REPEATED_BYTES_MAX: usize = 128;
@@ -31,6 +35,20 @@ pub struct Ground<'a> {
     pub server: &'a mut Server,
     /// The group of the journal that is being filled.
     pub group: &'a mut Group,
+    /// The transaction whose script runs for long.
+    pub paused: &'a mut Paused,
+}
+
+/// A transaction that goes on later, if there is one. Meanwhile nothing but what [`attend`] does
+/// may be done with keys.
+#[derive(Default)]
+pub struct Paused(Option<Box<Transaction>>);
+
+impl Paused {
+    /// Whose it is.
+    pub fn client(&self) -> Option<ClientId> {
+        self.0.as_ref().map(|transaction| transaction.caller().id)
+    }
 }
 
 /// Who runs a command, as far as dispatch has to know.
@@ -44,6 +62,8 @@ pub struct Caller {
     pub protocol: Protocol,
     /// Whether it may run everything.
     pub authenticated: bool,
+    /// What it reads counts as not used.
+    pub no_touch: bool,
 }
 
 /// How a command ended.
@@ -53,6 +73,8 @@ pub enum Ran {
     Done(Seq),
     /// It runs again once the need is met; its reply was taken back.
     Parked(Need),
+    /// Its script runs for long: it goes on with [`go_on`].
+    Paused,
 }
 
 /// Runs one command and writes its reply to `output`. It takes the grant, and leaves it where it
@@ -68,6 +90,7 @@ pub fn execute(
     let mark = reply.mark();
     let looked_up = (ground.keys.figures.hits, ground.keys.figures.misses);
     let result = match admit(ground, caller, args) {
+        Ok(command) if is_paused(ground, caller, command) => Err(Stop::Park(Need::Unpaused)),
         Ok(command) if transaction::queues(ground, caller, command) => {
             transaction::queue(ground, caller, command, args, reply.reborrow())
         }
@@ -88,8 +111,44 @@ pub fn execute(
     };
     let result = match result {
         Err(Stop::Transaction) => transaction::exec(ground, caller, reply.reborrow()),
+        Err(Stop::Script(program)) => {
+            let began = ground.server.profile.began();
+            let result = transaction::eval(ground, caller, *program, args, reply.reborrow());
+            ground.server.profile.began_at(began);
+            if let Ok(command) = find(args) {
+                measure_ended(ground, caller, command, args, &result);
+            }
+            result
+        }
         result => result,
     };
+    finish(ground, caller, result, reply, mark, looked_up)
+}
+
+/// Goes on with the transaction that is paused, and writes its reply to `output` if it comes to an
+/// end.
+pub fn go_on(ground: &mut Ground<'_>, output: &mut Vec<u8>) -> Ran {
+    let transaction = ground.paused.0.take().expect("a transaction is paused");
+    let caller = transaction.caller();
+    let mut reply = Reply::new(output, caller.protocol);
+    let mark = reply.mark();
+    let looked_up = (ground.keys.figures.hits, ground.keys.figures.misses);
+    let result = transaction.go_on(ground, reply.reborrow());
+    finish(ground, caller, result, reply, mark, looked_up)
+}
+
+/// Makes a batch of what a command did, and an error of why it did not.
+fn finish(
+    ground: &mut Ground<'_>,
+    caller: Caller,
+    result: Result<(), Stop>,
+    mut reply: Reply<'_>,
+    mark: usize,
+    looked_up: (u64, u64),
+) -> Ran {
+    if matches!(result, Err(Stop::Busy)) {
+        return Ran::Paused;
+    }
     let shown = settle(ground);
     if !matches!(result, Err(Stop::Park(_))) {
         note(ground, caller, |client| client.commands += 1);
@@ -108,8 +167,42 @@ pub fn execute(
             ground.server.count_error(&error);
             Ran::Done(shown)
         }
-        Err(Stop::Transaction) => unreachable!("a transaction has been run"),
+        Err(Stop::Transaction | Stop::Script(_) | Stop::Busy) => {
+            unreachable!("a transaction has been run")
+        }
     }
+}
+
+/// Runs a command while a transaction is paused, if it is one that may: it touches no key.
+pub fn attend(ground: &mut Ground<'_>, caller: Caller, args: Args<'_>, output: &mut Vec<u8>) {
+    let mut reply = Reply::new(output, caller.protocol);
+    let mark = reply.mark();
+    let result = admit(ground, caller, args).and_then(|command| {
+        let queues = transaction::queues(ground, caller, command);
+        if !command.flags.has(ALLOW_BUSY) || command.keys != KeySpec::None || queues {
+            return Err(Error::fixed(BUSY).into());
+        }
+        run(ground, caller, 0, command, args, &mut None, reply.reborrow())
+    });
+    if let Err(stop) = result {
+        let error = match stop {
+            Stop::Error(error) => transaction::refuse(ground, caller, args, error),
+            _ => Error::fixed(BUSY),
+        };
+        reply.rewind(mark);
+        reply.error_bytes(&error.0);
+        ground.server.count_error(&error);
+    }
+}
+
+/// Whether CLIENT PAUSE makes this command wait.
+fn is_paused(ground: &Ground<'_>, caller: Caller, command: &Command) -> bool {
+    let Some(pause) = ground.server.pause_now() else { return false };
+    let writes = |command: &Command| command.flags.has(WRITE) || command.flags.has(MAY_REPLICATE);
+    let queue = ground.clients.get(caller.id).and_then(|client| client.queue.as_deref());
+    let execs = command.name == "exec";
+    let queued = queue.filter(|_| execs).into_iter().flat_map(|queue| &queue.commands);
+    pause.all || writes(command) || queued.into_iter().any(|(command, _)| writes(command))
 }
 
 /// Whether this begins a line of HTTP: then a web page may have sent the rest.
@@ -136,7 +229,9 @@ fn run(
 ) -> Result<(), Stop> {
     // A write runs only within the bound, so that an expired key in its way can be removed.
     let bound = ground.server.config.backlog_bytes as usize;
-    ground.keys.may_expire = ground.keys.backlog.bytes() <= bound;
+    let paused = ground.server.pause_now().is_some();
+    ground.keys.may_expire = ground.keys.backlog.bytes() <= bound && !paused;
+    ground.keys.no_touch = caller.no_touch && command.name != "touch";
     let mut cx = Cx {
         args,
         keys: ground.keys,
@@ -152,11 +247,24 @@ fn run(
     if matches!(result, Err(Stop::Park(Need::Loads))) && !matches!(cx.grant, Some(Grant::Done)) {
         *grant = cx.grant; // It finds it again when it has what it lacks.
     }
-    let failed = matches!(result, Err(Stop::Error(_)));
-    if failed || result.is_ok() {
-        measure(ground, caller, command, args, failed);
+    let result = result.map(drop);
+    measure_ended(ground, caller, command, args, &result);
+    result
+}
+
+/// Notes how long a command took, if it has just ended.
+fn measure_ended(
+    ground: &mut Ground<'_>,
+    caller: Caller,
+    command: &'static Command,
+    args: Args<'_>,
+    result: &Result<(), Stop>,
+) {
+    match result {
+        Ok(()) => measure(ground, caller, command, args, false),
+        Err(Stop::Error(_)) => measure(ground, caller, command, args, true),
+        Err(_) => {}
     }
-    result.map(drop)
 }
 
 /// Notes how long a command took that has just ended.

@@ -13,15 +13,15 @@ mod start;
 mod upkeep;
 
 use crate::base::variant::{Step, step};
-use crate::command::client::{Client, ClientId, Clients, Closing};
+use crate::command::client::{Client, ClientId, Clients, Closing, Replies};
 use crate::command::server::Server;
 use crate::config::Fsync;
 use crate::disk::Disk;
-use crate::dispatch::{self, Caller, Ground, Ran};
+use crate::dispatch::{self, Caller, Ground, Paused, Ran};
 use crate::journal::Group;
 use crate::keyspace::WARM_MAX;
 use crate::keyspace::{Error, Grant, Keyspace, Miss, Need};
-use crate::lanes::{Ask, Job, Lane, Question};
+use crate::lanes::{Ask, Job, Lane, Question, Report};
 use crate::layout::op::{Db, Key, Seq};
 use crate::resp::{Limits, Parsed, glance};
 use crate::session::{Parked, Session};
@@ -73,12 +73,19 @@ pub struct Engine {
     pipeline: Pipeline,
     upkeep: Upkeep,
     fatal: Option<String>,
+    /// The transaction whose script runs for long.
+    paused: Paused,
+    /// What helpers answered meanwhile.
+    stashed: Vec<(Lane, Report)>,
+    /// Clients that have gone meanwhile.
+    leaving: Vec<ClientId>,
 }
 
 /// Parked clients, by what they wait for.
 #[derive(Default)]
 struct Waiting {
     room: VecDeque<ClientId>,
+    unpaused: Vec<ClientId>,
     moved: Vec<(Seq, ClientId)>,
     applied: Vec<(Seq, ClientId)>,
     synced: Vec<(Seq, ClientId)>,
@@ -117,6 +124,12 @@ impl Engine {
 
     /// A client has gone.
     pub fn disconnect(&mut self, id: ClientId) {
+        if self.paused.client() == Some(id) {
+            self.server.scripts.killed = true; // Nobody is there to be told what came of it.
+            self.go_on();
+        } else if self.paused.client().is_some() {
+            return self.leaving.push(id);
+        }
         if let Some(session) = self.sessions.remove(&id)
             && let Some(parked) = session.parked
         {
@@ -191,7 +204,7 @@ impl Engine {
         let mut count = 0;
         let mut at = session.at;
         while count < WARM_MAX
-            && let Some((span, end)) = glance(&session.input[at..])
+            && let Some((span, end)) = glance(&session.input[at..], key_position)
         {
             keys[count] = &session.input[at + span.start..at + span.end];
             at += end;
@@ -216,7 +229,12 @@ impl Engine {
             db: client.db,
             protocol: client.protocol,
             authenticated: client.authenticated,
+            no_touch: client.no_touch,
         };
+        if client.replies == Replies::Skip {
+            client.replies = Replies::SkipThis;
+        }
+        session.replies = client.replies;
         let limits = Limits {
             authenticated: client.authenticated,
             bulk_bytes_max: self.server.config.proto_max_bulk_len as usize,
@@ -232,8 +250,10 @@ impl Engine {
                 return false;
             }
             Err(error) => {
+                let start = session.output.len();
                 crate::resp::Reply::new(&mut session.output, caller.protocol)
                     .error_bytes(&error.text());
+                self.mute(id, session, start);
                 self.close(id, Closing::AfterReplies);
                 return false;
             }
@@ -243,16 +263,36 @@ impl Engine {
 
     fn execute(&mut self, caller: Caller, session: &mut Session, end: usize) -> bool {
         let start = session.output.len();
+        let args = session.parser.args(&session.input[session.at..]);
         let mut ground = Ground {
             keys: &mut self.keys,
             clients: &mut self.clients,
             server: &mut self.server,
             group: &mut self.group,
+            paused: &mut self.paused,
         };
-        let args = session.parser.args(&session.input[session.at..]);
-        let grant = &mut session.grant;
-        match dispatch::execute(&mut ground, caller, args, grant, &mut session.output) {
+        let ran = if ground.paused.client().is_some() {
+            dispatch::attend(&mut ground, caller, args, &mut session.output);
+            Ran::Done(0)
+        } else {
+            dispatch::execute(&mut ground, caller, args, &mut session.grant, &mut session.output)
+        };
+        self.conclude(caller.id, session, ran, start, end)
+    }
+
+    /// Takes in how a request ended, which is `end` bytes long and whose reply begins at `start`.
+    /// Answers whether the next one may run.
+    fn conclude(
+        &mut self,
+        id: ClientId,
+        session: &mut Session,
+        ran: Ran,
+        start: usize,
+        end: usize,
+    ) -> bool {
+        match ran {
             Ran::Done(shown) => {
+                self.mute(id, session, start);
                 if shown > self.pipeline.visible && step(Step::ReplyWaits) {
                     session.gate(start, shown);
                 }
@@ -264,8 +304,66 @@ impl Engine {
             }
             Ran::Parked(need) => {
                 session.parked = Some(Parked::default());
-                self.park(caller.id, session, need);
+                self.park(id, session, need);
                 false
+            }
+            Ran::Paused => {
+                session.parked = Some(Parked::default());
+                self.server.scripts.busy = true;
+                false
+            }
+        }
+    }
+
+    /// Takes back the replies from `start` on, where the client does not want them.
+    fn mute(&mut self, id: ClientId, session: &mut Session, start: usize) {
+        if session.replies == Replies::On {
+            return;
+        }
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if matches!(client.replies, Replies::Off | Replies::SkipThis) {
+            session.output.truncate(start);
+        }
+        if client.replies == Replies::SkipThis {
+            client.replies = Replies::On;
+        }
+    }
+
+    /// Goes on with the script that runs for long, for a while, if there is one. Until it has ended
+    /// nothing else goes on, and others are told that the server is busy.
+    pub fn go_on(&mut self) {
+        let Some(id) = self.paused.client() else { return };
+        let Some(mut session) = self.sessions.remove(&id) else { return };
+        self.server.scripts.killed |= self.server.shutdown.is_some();
+        let (start, gated) = (session.output.len(), session.is_gated());
+        let mut ground = Ground {
+            keys: &mut self.keys,
+            clients: &mut self.clients,
+            server: &mut self.server,
+            group: &mut self.group,
+            paused: &mut self.paused,
+        };
+        let ran = dispatch::go_on(&mut ground, &mut session.output);
+        if !matches!(ran, Ran::Paused) {
+            self.server.scripts.busy = false;
+            self.server.scripts.killed = false;
+            session.parked = None;
+            let end = session.request_len();
+            self.conclude(id, &mut session, ran, start, end);
+        }
+        if !gated && session.is_gated() {
+            self.gated.push(id);
+        }
+        self.sessions.insert(id, session);
+        if self.paused.client().is_none() {
+            for (lane, report) in std::mem::take(&mut self.stashed) {
+                self.take_report(lane, report);
+            }
+            for id in std::mem::take(&mut self.leaving) {
+                self.disconnect(id);
+            }
+            if self.sessions.get(&id).is_some_and(|session| session.parked.is_none()) {
+                self.run(id);
             }
         }
     }
@@ -276,6 +374,7 @@ impl Engine {
         match need {
             Need::Loads => self.park_for_loads(id, session),
             Need::Room => waiting.room.push_back(id),
+            Need::Unpaused => waiting.unpaused.push(id),
             Need::Moved(seq) => waiting.moved.push((seq, id)),
             Need::Applied(seq) => waiting.applied.push((seq, id)),
             Need::Synced(seq) => waiting.synced.push((seq, id)),
@@ -351,7 +450,12 @@ impl Engine {
 
     /// Runs the parked commands that can go on.
     pub fn run_granted(&mut self) {
-        while let Some(id) = self.runnable.pop_front() {
+        if self.server.pause_now().is_none() {
+            self.runnable.extend(self.waiting.unpaused.drain(..));
+        }
+        while self.paused.client().is_none()
+            && let Some(id) = self.runnable.pop_front()
+        {
             let Some(session) = self.sessions.get_mut(&id) else { continue };
             let Some(parked) = session.parked.take() else { continue };
             if let Some(error) = parked.failed {
@@ -364,22 +468,21 @@ impl Engine {
 
     /// Answers a parked command with an error instead of running it again.
     fn fail_parked(&mut self, id: ClientId, error: &Error) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(mut session) = self.sessions.remove(&id) else { return };
         session.grant = None; // It was for this command.
         let client = self.clients.get(id);
         let protocol = client.map(|client| client.protocol).unwrap_or_default();
         if client.is_some_and(|client| client.queue.is_some()) {
             self.clients.end_transaction(id); // It was EXEC: what is queued is never parked.
         }
+        let start = session.output.len();
         crate::resp::Reply::new(&mut session.output, protocol).error_bytes(&error.0);
         self.server.stats.commands += 1;
         self.server.count_error(error);
-        let limits = Limits { authenticated: true, bulk_bytes_max: usize::MAX };
-        if let Ok(Parsed::Command { end }) =
-            session.parser.parse(&session.input[session.at..], limits)
-        {
-            session.consume(end);
-        }
+        let end = session.request_len();
+        session.consume(end);
+        self.mute(id, &mut session, start);
+        self.sessions.insert(id, session);
     }
 
     /// Lets keys be evicted that were pinned for a command; not if it waits again.
@@ -466,9 +569,18 @@ impl Engine {
     }
 }
 
+/// Which argument of a request with this name is its first key, as a rule.
+fn key_position(name: &[u8]) -> usize {
+    match name.get(..4) {
+        Some(head) if head.eq_ignore_ascii_case(b"eval") => 3,
+        _ => 1,
+    }
+}
+
 impl Waiting {
     fn forget(&mut self, id: ClientId) {
         self.room.retain(|waiter| *waiter != id);
+        self.unpaused.retain(|waiter| *waiter != id);
         self.moved.retain(|(_, waiter)| *waiter != id);
         self.applied.retain(|(_, waiter)| *waiter != id);
         self.synced.retain(|(_, waiter)| *waiter != id);

@@ -117,7 +117,7 @@ impl Engine {
     /// Hands the group that was filled to the journal, if the journal is idle. `quiet` says that
     /// no more commands are waiting to be part of it.
     pub fn commit(&mut self, quiet: bool) {
-        if self.pipeline.committing || !quiet {
+        if self.pipeline.committing || !quiet || self.paused.client().is_some() {
             return;
         }
         let now_us = self.pipeline.now_us;

@@ -9,6 +9,9 @@ use std::io;
 impl Engine {
     /// Takes in what a helper answered.
     pub fn take_report(&mut self, lane: Lane, report: Report) {
+        if self.paused.client().is_some() {
+            return self.stashed.push((lane, report));
+        }
         if let Some(busy) = self.busy.get_mut(&lane) {
             *busy -= 1;
         }

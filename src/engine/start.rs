@@ -7,9 +7,11 @@ use crate::backlog::Backlog;
 use crate::base::rng::Rng;
 use crate::command::client::Clients;
 use crate::command::profile::Profile;
+use crate::command::scripts::Scripts;
 use crate::command::server::{Server, Stats};
 use crate::config::Config;
 use crate::disk::Disk;
+use crate::dispatch::Paused;
 use crate::journal::{self, Group, Journal};
 use crate::keyspace::{Keyspace, expiry};
 use crate::lanes::{self, Worker};
@@ -216,6 +218,8 @@ fn build(
         backing_up: false,
         refusing: None,
         shutdown: None,
+        pause: None,
+        scripts: Scripts::default(),
         save_wanted: 0,
         profile: Profile::default(),
     };
@@ -236,5 +240,8 @@ fn build(
         pipeline: Pipeline::default(),
         upkeep,
         fatal: None,
+        paused: Paused::default(),
+        stashed: Vec::new(),
+        leaving: Vec::new(),
     }
 }

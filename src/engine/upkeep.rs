@@ -71,6 +71,9 @@ impl Upkeep {
 impl Engine {
     /// Tells the engine what time it is and lets everything go on that waits for time.
     pub fn tick(&mut self, now_ms: u64, now_us: u64) {
+        if self.paused.client().is_some() {
+            return; // For its script time stands still.
+        }
         self.server.now_ms = now_ms;
         self.keys.now_ms = now_ms;
         self.pipeline.now_us = now_us;
@@ -98,13 +101,17 @@ impl Engine {
 
     /// How long the event loop may sleep, in microseconds.
     pub fn sleep_us(&self) -> u64 {
-        if self.has_ready() {
+        if self.has_ready() || self.paused.client().is_some() {
             return 0;
         }
         let pipeline = &self.pipeline;
         let mut until = self.upkeep.next_round_us;
         if let Some(hold) = self.hold_end_us() {
             until = until.min(hold);
+        }
+        if let Some(pause) = self.server.pause_now() {
+            let wait_us = (pause.until_ms - self.server.now_ms).saturating_mul(1000);
+            return until.saturating_sub(pipeline.now_us).min(wait_us);
         }
         // While a listing runs the writer is not fed, and its end wakes the loop.
         if !self.keys.backlog.is_written() && !pipeline.writing && !pipeline.listing {
@@ -123,7 +130,7 @@ impl Engine {
     /// Removes keys whose time has come.
     fn expire(&mut self) {
         for _ in 0..EXPIRE_A_TICK {
-            if !self.has_room_to_expire() {
+            if !self.has_room_to_expire() || self.server.pause_now().is_some() {
                 return;
             }
             let due = self.keys.expiry.pop_due(self.server.now_ms);

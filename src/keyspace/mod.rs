@@ -32,7 +32,7 @@ use expiry::Expiry;
 use filter::Filter;
 use hashbrown::{HashMap, HashSet};
 pub use load::{Found, Miss, Want, Wanted};
-pub use need::{Error, Grant, Listed, Need, Ranging, Stop, reply_too_long};
+pub use need::{Error, Grant, Listed, Need, Program, Ranging, Stop, reply_too_long};
 use sizes::Counts;
 pub use sizes::Sizes;
 use std::collections::BTreeMap;
@@ -111,6 +111,8 @@ pub struct Keyspace {
     pub now_ms: u64,
     /// Whether expired keys may be removed: not while the backlog is full.
     pub may_expire: bool,
+    /// What is looked up counts as not used.
+    pub no_touch: bool,
     /// Collections of so many elements are renamed by a move.
     pub moved_min: usize,
     caches: [Cache; DATABASES as usize],
@@ -156,6 +158,7 @@ impl Keyspace {
             figures: Figures::default(),
             now_ms: 0,
             may_expire: true,
+            no_touch: false,
             moved_min: moves::MOVED_MIN,
             caches: std::array::from_fn(|_| Cache::default()),
             filter: Filter::new(budget / FILTER_SHARE / 2),
@@ -207,7 +210,7 @@ impl Keyspace {
         };
         let now_s = (self.now_ms / 1000) as u32;
         let cache = &mut self.caches[usize::from(db)];
-        if by != Use::Look {
+        if by != Use::Look && !self.no_touch {
             cache.touch(index, now_s);
         }
         let slot = cache.slot(index);

@@ -40,6 +40,21 @@ pub enum Stop {
     Error(Error),
     /// The commands that the client has queued run now.
     Transaction,
+    /// A script runs now.
+    Script(Box<Program>),
+    /// A script runs for long: it goes on between what others ask.
+    Busy,
+}
+
+/// A script that is to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The SHA-1 of its text in hexadecimal digits, by which the interpreter knows it.
+    pub sha: String,
+    /// How many of its arguments are keys.
+    pub keys: usize,
+    /// It may not write.
+    pub read_only: bool,
 }
 
 impl From<Error> for Stop {
@@ -53,6 +68,8 @@ impl From<Error> for Stop {
 pub enum Need {
     /// The keys that the keyspace noted as missing.
     Loads,
+    /// The end of CLIENT PAUSE.
+    Unpaused,
     /// The names of a database that match a pattern, [`Grant::Names`].
     Names {
         /// The database.

@@ -75,10 +75,7 @@ impl<'a> Args<'a> {
 
     /// A copy to keep, in two allocations.
     pub fn to_owned_args(&self) -> OwnedArgs {
-        let mut owned = OwnedArgs {
-            bytes: Vec::with_capacity(self.total_bytes()),
-            spans: Vec::with_capacity(self.len()),
-        };
+        let mut owned = OwnedArgs::with_capacity(self.len(), self.total_bytes());
         for arg in self.iter() {
             owned.push(arg);
         }
@@ -108,6 +105,11 @@ pub struct OwnedArgs {
 }
 
 impl OwnedArgs {
+    /// None yet, with room for so many arguments of so many bytes in all.
+    pub fn with_capacity(args: usize, bytes: usize) -> OwnedArgs {
+        OwnedArgs { bytes: Vec::with_capacity(bytes), spans: Vec::with_capacity(args) }
+    }
+
     /// The arguments as handlers see them.
     pub fn args(&self) -> Args<'_> {
         Args { bytes: &self.bytes, spans: &self.spans }

@@ -107,20 +107,23 @@ impl ProtocolError {
     }
 }
 
-/// Glances at the request at the beginning of `input`: where its first argument behind the name
-/// is, and where the request ends. `None` where it is not whole, has no such argument, or is not
-/// the plain form that client libraries send; the parser says what is wrong then.
-pub fn glance(input: &[u8]) -> Option<(Span, usize)> {
+/// Glances at the request at the beginning of `input`: where the argument is whose position `which`
+/// tells from the request's name, and where the request ends. `None` where it is not whole, has no
+/// such argument, or is not the plain form that client libraries send; the parser says what is
+/// wrong then.
+pub fn glance(input: &[u8], which: impl Fn(&[u8]) -> usize) -> Option<(Span, usize)> {
     let (count, mut at) = glance_number(input, 0, b'*')?;
-    let mut first = None;
+    let (mut found, mut wanted) = (None, usize::MAX);
     for index in 0..count {
         let (len, start) = glance_number(input, at, b'$')?;
         at = start.checked_add(len)?.checked_add(2)?;
-        if index == 1 {
-            first = Some(Span { start, end: start + len });
+        if index == 0 {
+            wanted = which(input.get(start..start + len)?);
+        } else if index == wanted {
+            found = Some(Span { start, end: start + len });
         }
     }
-    first.filter(|_| at <= input.len()).map(|span| (span, at))
+    found.filter(|_| at <= input.len()).map(|span| (span, at))
 }
 
 /// The number of up to six digits in the header at `at`, and where the line behind it begins.

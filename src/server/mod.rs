@@ -265,6 +265,7 @@ impl Server {
             self.engine.take_report(lane, report);
         }
         self.engine.run_granted();
+        self.engine.go_on();
         if self.collected.elapsed() >= COLLECT_EVERY {
             sys::collect_memory();
             self.collected = Instant::now();

@@ -2,7 +2,8 @@
 
 Each thread has keys of its own and one connection, so the state of its keys is the state after its
 acknowledged commands and some prefix of those it sent since. Batches (MSET and MSETNX of 20 keys)
-write one value into all keys of the batch, as transactions of as many commands do. Values are unique. typed_load.py adds the other types.
+write one value into all keys of the batch, as transactions of as many commands do. Values are
+unique. typed_load.py adds the other types.
 Deliberately does not know what ends the server or how it is started again.
 """
 
@@ -108,8 +109,14 @@ class Client:
             value = self.unique()
             return Transaction([[b"SET", key, value] for key in self.batch])
         if way < 0.10:
-            return Transaction([self.command() for _ in range(self.rng.randint(1, 6))])
+            return Transaction(self.commands(self.rng.randint(1, 6)))
         return self.command()
+
+    def commands(self, count):
+        """Commands for a transaction: it swaps databases once, see docs/COMPAT.md."""
+        commands = [self.command() for _ in range(count)]
+        swaps = [command for command in commands if command[0] == b"SWAPDB"]
+        return [command for command in commands if not any(command is swap for swap in swaps[1:])]
 
     def mset(self, group, word=b"MSET"):
         value = self.unique()

@@ -201,6 +201,7 @@ impl Machine {
     /// What the event loop does in each turn.
     fn go_on(&mut self) {
         self.engine.run_granted();
+        self.engine.go_on();
         self.engine.commit(true);
         while let Some(job) = self.engine.next_job() {
             self.jobs[position(job.lane())].push_back(job);

@@ -1,0 +1,265 @@
+//! How a script runs: as a coroutine that asks for commands one by one.
+//!
+//! The interpreter has a stack of its own. redis.call leaves it, the command is run here as any
+//! other, and its reply goes back in. A script that takes long leaves it, too, and stays suspended
+//! while the event loop tells others that the server is busy. A script that lacks something of the
+//! tree ends, all that it did is taken back, and it runs again from its start once that is loaded.
+
+use super::{Caller, Ground, admit_batch, admit_disk, note, run};
+use crate::command::table::{FREES, NOSCRIPT, WRITE};
+use crate::command::{Command, Error, Program, Stop};
+use crate::commands;
+use crate::layout::op::Db;
+use crate::lua::{Called, Ended, Host, Interpreter, LogLevel};
+use crate::resp::{Args, OwnedArgs, Protocol, Reply};
+use corosensei::stack::DefaultStack;
+use corosensei::{Coroutine, CoroutineResult, Yielder};
+use std::time::{Duration, Instant};
+
+/// A script that runs for long does so in pieces of this, between what others ask.
+const PIECE: Duration = Duration::from_millis(10);
+
+/// Room for a command's reply; longer ones grow.
+const REPLY_BYTES: usize = 64;
+
+/// What a script asks for when it leaves its stack.
+enum Ask {
+    /// To run this command, and its reply in this protocol.
+    Call(OwnedArgs, Protocol),
+    /// To let others be served.
+    Pause,
+}
+
+/// What it finds when it goes on.
+enum Answer {
+    /// It may run until then before it pauses; at the beginning, and behind a pause.
+    Until(Instant),
+    /// The reply to its command.
+    Reply(Vec<u8>),
+    /// It ends.
+    Stop,
+}
+
+/// What is left when it has ended.
+struct Rest {
+    interpreter: Interpreter,
+    ended: Ended,
+    reply: Vec<u8>,
+}
+
+type Routine = Coroutine<Answer, Ask, Rest, DefaultStack>;
+
+/// A script that has begun.
+pub(super) struct Script {
+    routine: Option<Routine>,
+    next: Option<Answer>,
+    caller: Caller,
+    read_only: bool,
+    /// The number of its next command.
+    ordinal: u64,
+    /// The database of the client, which the script's own SELECT does not change.
+    db: Db,
+    /// Why it was ended.
+    stopped: Option<Stop>,
+}
+
+/// How far a script came.
+pub(super) enum Came {
+    /// To its end: its reply, or why there is none.
+    Ended(Result<Vec<u8>, Stop>),
+    /// It runs for long, and goes on later.
+    Pauses(Script),
+}
+
+/// The interpreter's link to the server.
+struct Link<'y> {
+    yielder: &'y Yielder<Answer, Ask>,
+    until: Instant,
+}
+
+impl Host for Link<'_> {
+    fn call(&mut self, args: OwnedArgs, protocol: Protocol) -> Called {
+        match self.yielder.suspend(Ask::Call(args, protocol)) {
+            Answer::Reply(reply) => Called::Reply(reply),
+            Answer::Until(_) | Answer::Stop => Called::Stop,
+        }
+    }
+
+    fn may_call(&mut self, args: Args<'_>) -> Option<bool> {
+        commands::resolve(args.get(0), args.try_get(1)).map(|_| true) // There is one user.
+    }
+
+    fn proceed(&mut self) -> bool {
+        if Instant::now() < self.until {
+            return true;
+        }
+        match self.yielder.suspend(Ask::Pause) {
+            Answer::Until(until) => self.until = until,
+            Answer::Reply(_) | Answer::Stop => return false,
+        }
+        true
+    }
+
+    fn log(&mut self, level: LogLevel, text: &[u8]) {
+        let level = match level {
+            LogLevel::Debug => log::Level::Trace,
+            LogLevel::Verbose => log::Level::Debug,
+            LogLevel::Notice => log::Level::Info,
+            LogLevel::Warning => log::Level::Warn,
+        };
+        log::log!(level, "script: {}", String::from_utf8_lossy(text));
+    }
+}
+
+/// Begins a script for a client; its arguments follow at 3.
+pub(super) fn begin(
+    ground: &mut Ground<'_>,
+    caller: Caller,
+    program: Program,
+    args: Args<'_>,
+) -> Script {
+    let config = &ground.server.config;
+    let threshold_ms = match config.busy_reply_threshold {
+        0 => u64::from(u32::MAX),
+        ms => ms,
+    };
+    let until = Instant::now() + Duration::from_millis(threshold_ms);
+    let mut interpreter = ground.server.scripts.take(config.lua_bytes);
+    let Program { sha, keys, read_only } = program;
+    let given = args.skip(3).to_owned_args();
+    let body = move |yielder: &Yielder<Answer, Ask>, answer| {
+        let until = if let Answer::Until(until) = answer { until } else { Instant::now() };
+        let (names, args) = (given.args().take(keys), given.args().skip(keys));
+        let mut link = Link { yielder, until };
+        let mut bytes = Vec::new();
+        let mut reply = Reply::new(&mut bytes, caller.protocol);
+        let ended = interpreter.run(&sha, names, args, &mut link, &mut reply);
+        Rest { interpreter, ended, reply: bytes }
+    };
+    let routine = Routine::with_stack(ground.server.scripts.take_stack(), body);
+    Script {
+        routine: Some(routine),
+        next: Some(Answer::Until(until)),
+        caller,
+        read_only,
+        ordinal: 1,
+        db: caller.db,
+        stopped: None,
+    }
+}
+
+impl Script {
+    /// Runs it until it ends or has to let others be served.
+    pub(super) fn go_on(mut self, ground: &mut Ground<'_>) -> Came {
+        let mut routine = self.routine.take().expect("a script goes on until it has ended");
+        let mut answer = match self.next.take() {
+            _ if ground.server.scripts.killed => {
+                self.stopped = Some(Error::fixed(KILLED).into());
+                Answer::Stop
+            }
+            Some(answer) => answer,
+            None => Answer::Until(Instant::now() + PIECE),
+        };
+        loop {
+            answer = match routine.resume(answer) {
+                CoroutineResult::Yield(Ask::Pause) => {
+                    self.routine = Some(routine);
+                    return Came::Pauses(self);
+                }
+                CoroutineResult::Yield(Ask::Call(args, protocol)) => {
+                    match self.call(ground, args.args(), protocol) {
+                        _ if self.stopped.is_some() => Answer::Stop,
+                        Ok(reply) => Answer::Reply(reply),
+                        Err(stop) => {
+                            self.stopped = Some(stop);
+                            Answer::Stop
+                        }
+                    }
+                }
+                CoroutineResult::Return(Rest { interpreter, ended, reply }) => {
+                    ground.server.scripts.give_back(interpreter, routine.into_stack());
+                    return Came::Ended(self.end(ground, ended, reply));
+                }
+            };
+        }
+    }
+
+    /// What came of it. An error of its own is its reply, and what it did before stays.
+    fn end(
+        mut self,
+        ground: &mut Ground<'_>,
+        ended: Ended,
+        reply: Vec<u8>,
+    ) -> Result<Vec<u8>, Stop> {
+        note(ground, self.caller, |client| client.db = self.db);
+        if let Some(stop) = self.stopped.take() {
+            return Err(stop);
+        }
+        if ended == Ended::Failed {
+            let text = reply.strip_prefix(b"-").unwrap_or(&reply).trim_ascii_end();
+            ground.server.count_error(&Error::new(text));
+        }
+        Ok(reply)
+    }
+
+    /// Runs one of its commands; the reply may be an error. Stops where the script has to end.
+    fn call(
+        &mut self,
+        ground: &mut Ground<'_>,
+        args: Args<'_>,
+        protocol: Protocol,
+    ) -> Result<Vec<u8>, Stop> {
+        let db = ground.clients.get(self.caller.id).map_or(self.db, |client| client.db);
+        let caller = Caller { db, protocol, ..self.caller };
+        let mut bytes = Vec::with_capacity(REPLY_BYTES);
+        let mut reply = Reply::new(&mut bytes, protocol);
+        let result = self.admit(ground, args).and_then(|command| {
+            run(ground, caller, self.ordinal, command, args, &mut None, reply.reborrow())
+        });
+        self.ordinal += 1;
+        ground.keys.end_command();
+        match result {
+            Ok(()) => {}
+            Err(Stop::Error(error)) => {
+                reply.rewind(0);
+                reply.error_bytes(&error.0);
+                ground.server.count_error(&error);
+            }
+            Err(stop) => return Err(stop),
+        }
+        admit_batch(ground, ground.keys.batch_bytes())?;
+        Ok(bytes)
+    }
+
+    /// Finds a command that the script may run.
+    fn admit(&self, ground: &Ground<'_>, args: Args<'_>) -> Result<&'static Command, Stop> {
+        let refused = |text| Err(Error::fixed(text).into());
+        let Some(command) = commands::resolve(args.get(0), args.try_get(1)) else {
+            return refused("ERR Unknown Redis command called from script");
+        };
+        if !command.takes(args.len()) {
+            return refused("ERR Wrong number of args calling Redis command from script");
+        }
+        if command.flags.has(NOSCRIPT) || !command.subcommands.is_empty() {
+            return refused("ERR This Redis command is not allowed from script");
+        }
+        if command.flags.has(WRITE) {
+            if self.read_only {
+                return refused("ERR Write commands are not allowed from read-only scripts.");
+            }
+            admit_disk(ground, command.flags.has(FREES))?;
+        }
+        Ok(command)
+    }
+}
+
+/// The reply to who runs a script that was ended.
+const KILLED: &str = "ERR Script killed by user with SCRIPT KILL...";
+
+impl Drop for Script {
+    /// A coroutine is not left in the midst of the interpreter's frames: it ends first.
+    fn drop(&mut self) {
+        let Some(mut routine) = self.routine.take() else { return };
+        while let CoroutineResult::Yield(_) = routine.resume(Answer::Stop) {}
+    }
+}

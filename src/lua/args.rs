@@ -1,0 +1,71 @@
+//! The arguments of a function, read as C functions of Lua do: numbers may be strings and strings
+//! numbers, and what does not fit is an error that names the argument.
+
+use super::raise::{bad_argument, bad_type};
+use rlua::{Lua, MultiValue, Result, String, Value};
+
+/// The arguments of one call; all indices count from 0, those in messages from 1.
+pub(super) struct Arguments<'lua> {
+    lua: &'lua Lua,
+    values: MultiValue<'lua>,
+}
+
+impl<'lua> Arguments<'lua> {
+    /// The arguments that a function was given.
+    pub(super) fn new(lua: &'lua Lua, values: MultiValue<'lua>) -> Self {
+        Self { lua, values }
+    }
+
+    /// Their number.
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The argument at `index`, where there is one.
+    pub(super) fn get(&self, index: usize) -> Option<&Value<'lua>> {
+        self.values.get(index)
+    }
+
+    /// Whether it is not there, or nil.
+    pub(super) fn is_none(&self, index: usize) -> bool {
+        matches!(self.get(index), None | Some(Value::Nil))
+    }
+
+    /// A number.
+    pub(super) fn number(&self, index: usize) -> Result<f64> {
+        let number = match self.get(index) {
+            Some(Value::Integer(number)) => Some(*number as f64),
+            Some(Value::Number(number)) => Some(*number),
+            Some(value @ Value::String(_)) => self.lua.coerce_number(value.clone())?,
+            _ => None,
+        };
+        number.ok_or_else(|| bad_type(self.lua, index + 1, "number", self.get(index)))
+    }
+
+    /// An integer: a number without its fraction.
+    pub(super) fn integer(&self, index: usize) -> Result<i64> {
+        self.number(index).map(super::number::to_i64)
+    }
+
+    /// The same, or `default` where the argument is not there.
+    pub(super) fn integer_or(&self, index: usize, default: i64) -> Result<i64> {
+        if self.is_none(index) { Ok(default) } else { self.integer(index) }
+    }
+
+    /// A string.
+    pub(super) fn string(&self, index: usize) -> Result<String<'lua>> {
+        let string = match self.get(index) {
+            Some(Value::String(string)) => Some(string.clone()),
+            Some(value @ (Value::Integer(_) | Value::Number(_))) => {
+                self.lua.coerce_string(value.clone())?
+            }
+            _ => None,
+        };
+        string.ok_or_else(|| bad_type(self.lua, index + 1, "string", self.get(index)))
+    }
+
+    /// An error about the argument at `index` unless `holds`.
+    pub(super) fn check(&self, holds: bool, index: usize, text: &str) -> Result<()> {
+        if holds { Ok(()) } else { Err(bad_argument(self.lua, index + 1, text)) }
+    }
+}

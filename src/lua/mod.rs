@@ -1,0 +1,252 @@
+//! The Lua interpreter behind EVAL: compiles scripts, keeps them, and runs them on a [`Host`].
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `host` | what a script asks of the server |
+//! | `shebang` | the first line of a script, and its flags |
+//! | `sandbox`, `prelude.lua` | what scripts see of Lua, and that they cannot change it |
+//! | `state`, `raise` | what the functions share: memory, the way to the host, errors |
+//! | `convert`, `reply` | from RESP to Lua, and from Lua to RESP |
+//! | `args`, `number` | arguments of functions, and numbers, as C has them |
+//! | `redis_lib`, `cjson`, `cmsgpack`, `bit`, `structs`, `random` | the libraries |
+//!
+//! The interpreter knows nothing of commands, keys or clients: all it knows of the server is the
+//! [`Host`] of a run. Scripts cannot reach files, the clock of the day, or each other.
+//!
+//! A script ends when the host says so ([`Called::Stop`], [`Host::proceed`]), whatever it catches.
+//! Scripts nest up to 200 calls between Lua and the functions here, and patterns are matched by
+//! recursion (its depth is limited): run them on a stack of [`STACK_BYTES_MIN`] or more.
+
+mod args;
+mod bit;
+mod cjson;
+mod cmsgpack;
+mod convert;
+mod host;
+mod number;
+mod raise;
+mod random;
+mod redis_lib;
+mod reply;
+mod sandbox;
+mod shebang;
+mod state;
+mod structs;
+#[cfg(test)]
+mod tests;
+
+pub use host::{Called, Host, LogLevel};
+pub use redis_lib::sha1hex;
+pub use shebang::Flags;
+
+use crate::resp::{Args, Reply};
+use hashbrown::HashMap;
+use rlua::{ChunkMode, Error as LuaError, Function, Lua, RegistryKey, Value};
+use sandbox::Sandbox;
+use state::State;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// A script runs so many instructions between two questions whether it may go on.
+pub const INSTRUCTIONS_PER_QUESTION: u32 = 10_000;
+/// What a script may need of the stack.
+pub const STACK_BYTES_MIN: usize = 4 << 20;
+/// Garbage is collected a step further after so many runs, as Redis does.
+const RUNS_PER_COLLECTION: u32 = 50;
+/// Up to so many keys and arguments are handed over in one call.
+const CALL_ARGS_MAX: usize = 200;
+/// Name of the chunk that is a script: it is in messages.
+const CHUNK_NAME: &str = "@user_script";
+/// An error that is no table is cut at so many bytes.
+const PLAIN_ERROR_BYTES_MAX: usize = 100;
+
+/// A Lua state, and the scripts compiled in it.
+pub struct Interpreter {
+    lua: Lua,
+    state: Rc<State>,
+    sandbox: Sandbox,
+    scripts: HashMap<String, Script>,
+    bytes_max: usize,
+    runs: u32,
+}
+
+struct Script {
+    function: RegistryKey,
+    flags: Flags,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The script's result was written.
+    Replied,
+    /// An error left the script and was written.
+    Failed,
+    /// The host wanted it to end. Nothing was written.
+    Stopped,
+}
+
+impl Interpreter {
+    /// An interpreter whose scripts may take so many bytes. Takes about a millisecond.
+    pub fn new(bytes_max: usize) -> Interpreter {
+        let lua = sandbox::new_lua();
+        let state = State::new(&lua, bytes_max).expect("no limit on memory is set yet");
+        let state = Rc::new(state);
+        let sandbox = Sandbox::new(&lua, &state).expect("the prelude is part of the server");
+        Interpreter { lua, state, sandbox, scripts: HashMap::new(), bytes_max, runs: 0 }
+    }
+
+    /// Compiles a script and keeps it under `sha`. The error is the text of a reply, from its code
+    /// on: one of the script, or that there is no memory for another one (SCRIPT FLUSH helps).
+    pub fn compile(&mut self, sha: &str, body: &[u8]) -> Result<Flags, Vec<u8>> {
+        let (flags, code) = shebang::split(body)?;
+        let function = self.load(code).map_err(|error| compile_error(&error))?;
+        self.collect_if_above(self.bytes_max);
+        if self.lua.used_memory() > self.bytes_max {
+            self.drop_function(function);
+            self.collect_if_above(0);
+            return Err(b"ERR not enough memory to keep another script, try SCRIPT FLUSH".to_vec());
+        }
+        self.forget(sha);
+        self.scripts.insert(sha.to_owned(), Script { function, flags });
+        Ok(flags)
+    }
+
+    /// Collects all garbage where more bytes than these are in use.
+    fn collect_if_above(&self, bytes: usize) {
+        if self.lua.used_memory() > bytes {
+            let collected = self.lua.gc_collect();
+            debug_assert!(collected.is_ok(), "no limit on memory is set");
+        }
+    }
+
+    fn load(&self, code: &[u8]) -> Result<RegistryKey, LuaError> {
+        let chunk = self.lua.load(code).set_name(CHUNK_NAME).set_mode(ChunkMode::Text);
+        let chunk = chunk.set_environment(self.sandbox.environment(&self.lua)?);
+        self.lua.create_registry_value(chunk.into_function()?)
+    }
+
+    /// Whether a script is kept under `sha`.
+    pub fn knows(&self, sha: &str) -> bool {
+        self.scripts.contains_key(sha)
+    }
+
+    /// The flags of the script kept under `sha`.
+    pub fn flags(&self, sha: &str) -> Option<Flags> {
+        self.scripts.get(sha).map(|script| script.flags)
+    }
+
+    /// Number of scripts that are kept.
+    pub fn len(&self) -> usize {
+        self.scripts.len()
+    }
+
+    /// Whether no script is kept.
+    pub fn is_empty(&self) -> bool {
+        self.scripts.is_empty()
+    }
+
+    /// Forgets the script kept under `sha`, if there is one.
+    pub fn forget(&mut self, sha: &str) {
+        if let Some(script) = self.scripts.remove(sha) {
+            self.drop_function(script.function);
+        }
+    }
+
+    fn drop_function(&self, function: RegistryKey) {
+        let removed = self.lua.remove_registry_value(function);
+        debug_assert!(removed.is_ok(), "the key is of this state");
+    }
+
+    /// Forgets all scripts, with whatever they left behind.
+    pub fn forget_all(&mut self) {
+        *self = Interpreter::new(self.bytes_max);
+    }
+
+    /// Bytes that the Lua state takes.
+    pub fn memory_bytes(&self) -> usize {
+        self.lua.used_memory()
+    }
+
+    /// Runs the script kept under `sha` and writes its result, or the error that left it.
+    ///
+    /// Panics where there is no such script.
+    pub fn run(
+        &mut self,
+        sha: &str,
+        keys: Args<'_>,
+        args: Args<'_>,
+        host: &mut dyn Host,
+        reply: &mut Reply<'_>,
+    ) -> Ended {
+        let mark = reply.mark();
+        let script = self.scripts.get(sha).expect("a script is compiled before it runs");
+        let ended = self.run_scoped(script, keys, args, host, sha, reply);
+        let ended = ended.unwrap_or_else(|error| {
+            reply.rewind(mark);
+            fail_plainly(reply, sha, error.to_string().as_bytes());
+            Ended::Failed
+        });
+        if self.state.is_stopped() {
+            reply.rewind(mark);
+        }
+        self.collect_if_above(self.bytes_max / 2);
+        self.runs += 1;
+        if self.runs.is_multiple_of(RUNS_PER_COLLECTION) {
+            let stepped = self.lua.gc_step();
+            debug_assert!(stepped.is_ok(), "no limit on memory is set");
+        }
+        if self.state.is_stopped() { Ended::Stopped } else { ended }
+    }
+
+    fn run_scoped(
+        &self,
+        script: &Script,
+        keys: Args<'_>,
+        args: Args<'_>,
+        host: &mut dyn Host,
+        sha: &str,
+        reply: &mut Reply<'_>,
+    ) -> Result<Ended, LuaError> {
+        let (lua, state) = (&self.lua, &self.state);
+        let host = RefCell::new(host);
+        lua.scope(|scope| {
+            let bridge = scope.create_function(|_, ()| {
+                if let (Some(question), Ok(mut host)) =
+                    (state.take_question(), host.try_borrow_mut())
+                {
+                    state.put_answer(question.put_to(&mut **host));
+                }
+                Ok(())
+            })?;
+            state.begin(lua, bridge)?;
+            let function: Function<'_> = lua.registry_value(&script.function)?;
+            let call = self.sandbox.call(lua, function, keys, args)?;
+            state.watch_main(lua);
+            let (ok, result) = state.limited(lua, || call.run())??;
+            if ok {
+                reply::write(lua, state, result, reply)?;
+                return Ok(Ended::Replied);
+            }
+            match result {
+                Value::Table(table) => reply.error_bytes(&raise::noted(lua, sha, &table)?),
+                other => fail_plainly(reply, sha, &raise::text_of(lua, other)?),
+            }
+            Ok(Ended::Failed)
+        })
+    }
+}
+
+/// Replies with an error of Lua itself: out of memory, or an error while one was handled.
+fn fail_plainly(reply: &mut Reply<'_>, sha: &str, text: &[u8]) {
+    let text = &text[..text.len().min(PLAIN_ERROR_BYTES_MAX)];
+    reply.error_bytes(&[format!("ERR Error running script {sha}, ").as_bytes(), text].concat());
+}
+
+fn compile_error(error: &LuaError) -> Vec<u8> {
+    let text = match error {
+        LuaError::SyntaxError { message, .. } => message.clone(),
+        other => other.to_string(),
+    };
+    format!("ERR Error compiling script (new function): {text}").into_bytes()
+}
