@@ -16,7 +16,6 @@ pub use crate::keyspace::Want;
 use crate::keyspace::reply_too_long;
 pub use crate::keyspace::{Error, Grant, Keyspace, Need, Program, Ranging, SlotId, Stop, Use};
 pub use crate::layout::op::{Content, Db, Key};
-use crate::lua::Interpreter;
 pub use crate::resp::Args;
 pub use crate::resp::Reply;
 use client::{Client, ClientId, Clients};
@@ -65,11 +64,6 @@ impl Cx<'_, '_> {
     /// The client that asks.
     pub fn client(&mut self) -> &mut Client {
         self.clients.get_mut(self.id).expect("a client runs commands only while it is connected")
-    }
-
-    /// The interpreter of scripts.
-    pub fn interpreter(&mut self) -> &mut Interpreter {
-        self.server.scripts.interpreter(self.server.config.lua_bytes)
     }
 
     /// Opens a key of the client's database with what is wanted of it, to change it.

@@ -1,18 +1,162 @@
-//! Scripts: the interpreter that knows them, and whether one runs for long.
+//! Scripts: the interpreter, which works on a stack of its own, and how the server talks with it.
+//!
+//! The interpreter is a coroutine that lives as long as its scripts are known. It is given orders,
+//! and while it carries one out it asks: for commands, and whether it may go on. So a script
+//! borrows nothing of the server, and can stay suspended for as long as others are served.
 
-use crate::lua::Interpreter;
+use crate::lua::{Called, Ended, Flags, Host, Interpreter, LogLevel};
+use crate::resp::{OwnedArgs, Protocol, Reply};
 use corosensei::stack::DefaultStack;
+use corosensei::{Coroutine, CoroutineResult, Yielder};
+use hashbrown::HashMap;
+use std::cell::Cell;
+use std::time::Instant;
 
-/// Bytes of the stack that a script runs on; what it does not use takes no memory.
+/// Bytes of the interpreter's stack; what it does not use takes no memory.
 const STACK_BYTES: usize = 8 << 20;
+
+/// The interpreter on its stack.
+pub type Routine = Coroutine<Answer, Ask, (), DefaultStack>;
+
+/// What the interpreter asks for when it leaves its stack.
+pub enum Ask {
+    /// For the next order: this came of the last one.
+    Order(Done),
+    /// To run this command, and its reply in this protocol.
+    Call(OwnedArgs, Protocol),
+    /// Whether there is such a command, and it may be run.
+    MayCall(OwnedArgs),
+    /// To let others be served.
+    Pause,
+}
+
+/// What it finds when it goes on.
+pub enum Answer {
+    /// This is to be done.
+    Order(Order),
+    /// The reply to its command.
+    Reply(Vec<u8>),
+    /// Whether it may run that command.
+    May(Option<bool>),
+    /// It may go on until then before it pauses again.
+    Until(Instant),
+    /// The script ends, or, where none runs, the interpreter.
+    Stop,
+}
+
+/// What the interpreter is to do.
+pub enum Order {
+    /// Compile a script and keep it under its SHA-1.
+    Compile(String, Vec<u8>),
+    /// Run a script that is kept.
+    Run(Box<Run>),
+}
+
+/// A run of a script.
+pub struct Run {
+    /// The script's SHA-1.
+    pub sha: String,
+    /// Its keys and, behind so many, its arguments.
+    pub args: OwnedArgs,
+    /// How many of them are keys.
+    pub keys: usize,
+    /// The protocol of the reply.
+    pub protocol: Protocol,
+    /// It may run until then before it pauses.
+    pub until: Instant,
+}
+
+/// What came of an order.
+pub struct Done {
+    /// The result.
+    pub outcome: Outcome,
+    /// Bytes that the interpreter takes now.
+    pub bytes: usize,
+}
+
+/// The result of an order.
+pub enum Outcome {
+    /// The script's flags, or the error's text from its code on.
+    Compiled(Result<Flags, Vec<u8>>),
+    /// How the run ended, and its reply.
+    Ran(Ended, Vec<u8>),
+}
+
+/// The interpreter's link to the server.
+struct Link<'y> {
+    yielder: &'y Yielder<Answer, Ask>,
+    until: &'y Cell<Instant>,
+}
+
+impl Host for Link<'_> {
+    fn call(&mut self, args: OwnedArgs, protocol: Protocol) -> Called {
+        match self.yielder.suspend(Ask::Call(args, protocol)) {
+            Answer::Reply(reply) => Called::Reply(reply),
+            _ => Called::Stop,
+        }
+    }
+
+    fn may_call(&mut self, args: OwnedArgs) -> Option<bool> {
+        match self.yielder.suspend(Ask::MayCall(args)) {
+            Answer::May(may) => may,
+            _ => None,
+        }
+    }
+
+    fn proceed(&mut self) -> bool {
+        if Instant::now() < self.until.get() {
+            return true;
+        }
+        match self.yielder.suspend(Ask::Pause) {
+            Answer::Until(until) => self.until.set(until),
+            _ => return false,
+        }
+        true
+    }
+
+    fn log(&mut self, level: LogLevel, text: &[u8]) {
+        let level = match level {
+            LogLevel::Debug => log::Level::Trace,
+            LogLevel::Verbose => log::Level::Debug,
+            LogLevel::Notice => log::Level::Info,
+            LogLevel::Warning => log::Level::Warn,
+        };
+        log::log!(level, "script: {}", String::from_utf8_lossy(text));
+    }
+}
+
+/// Carries out orders until there is none.
+fn work(bytes_max: usize, yielder: &Yielder<Answer, Ask>, first: Answer) {
+    let until = Cell::new(Instant::now());
+    let mut link = Link { yielder, until: &until };
+    Interpreter::new(bytes_max).open(&mut link, |lua| {
+        let mut answer = first;
+        while let Answer::Order(order) = answer {
+            let outcome = match order {
+                Order::Compile(sha, text) => Outcome::Compiled(lua.compile(&sha, &text)),
+                Order::Run(run) => {
+                    until.set(run.until);
+                    let (keys, args) = (run.args.args().take(run.keys), run.args.args());
+                    let mut bytes = Vec::new();
+                    let mut reply = Reply::new(&mut bytes, run.protocol);
+                    let ended = lua.run(&run.sha, keys, args.skip(run.keys), &mut reply);
+                    Outcome::Ran(ended, bytes)
+                }
+            };
+            answer = yielder.suspend(Ask::Order(Done { outcome, bytes: lua.memory_bytes() }));
+        }
+    });
+}
 
 /// The scripts of the server.
 #[derive(Default)]
 pub struct Scripts {
     /// The interpreter: none before the first script, and none while one runs.
-    interpreter: Option<Interpreter>,
-    /// The stack that the last script ran on.
-    stack: Option<DefaultStack>,
+    interpreter: Option<Routine>,
+    /// The scripts that it keeps, by their SHA-1.
+    known: HashMap<String, Flags>,
+    /// Bytes that it takes.
+    bytes: usize,
     /// A script runs longer than `busy-reply-threshold`: others are told so.
     pub busy: bool,
     /// It is to end.
@@ -20,40 +164,77 @@ pub struct Scripts {
 }
 
 impl Scripts {
-    /// The interpreter; a new one may take so many bytes. Call it while no script runs.
-    pub fn interpreter(&mut self, bytes_max: u64) -> &mut Interpreter {
-        self.interpreter.get_or_insert_with(|| Interpreter::new(bytes_max as usize))
+    /// Has a script compiled and kept under its SHA-1; the interpreter may take so many bytes. The
+    /// error is the text of a reply, from its code on. Call it while no script runs.
+    pub fn compile(&mut self, bytes_max: u64, sha: &str, text: &[u8]) -> Result<(), Vec<u8>> {
+        let mut interpreter = self.take(bytes_max);
+        let order = Order::Compile(sha.to_owned(), text.to_vec());
+        let CoroutineResult::Yield(Ask::Order(done)) = interpreter.resume(Answer::Order(order))
+        else {
+            unreachable!("a compiler asks for nothing")
+        };
+        self.give_back(interpreter, done.bytes);
+        let Outcome::Compiled(compiled) = done.outcome else { unreachable!("it was to compile") };
+        self.known.insert(sha.to_owned(), compiled?);
+        Ok(())
     }
 
-    /// Takes the interpreter to run a script; [`Scripts::take_stack`] has a stack for it.
-    pub fn take(&mut self, bytes_max: u64) -> Interpreter {
-        self.interpreter.take().unwrap_or_else(|| Interpreter::new(bytes_max as usize))
+    /// Takes the interpreter, to run a script.
+    pub fn take(&mut self, bytes_max: u64) -> Routine {
+        self.interpreter.take().unwrap_or_else(|| {
+            let stack = DefaultStack::new(STACK_BYTES);
+            let stack = stack.expect("an address space has room for a stack");
+            Routine::with_stack(stack, move |yielder, first| {
+                work(bytes_max as usize, yielder, first);
+            })
+        })
     }
 
-    /// The stack that the last script ran on, or a new one.
-    pub fn take_stack(&mut self) -> DefaultStack {
-        let new = || DefaultStack::new(STACK_BYTES).expect("an address space has room for a stack");
-        self.stack.take().unwrap_or_else(new)
-    }
-
-    /// Gives both back.
-    pub fn give_back(&mut self, interpreter: Interpreter, stack: DefaultStack) {
+    /// Gives it back; it takes so many bytes now.
+    pub fn give_back(&mut self, interpreter: Routine, bytes: usize) {
         self.interpreter = Some(interpreter);
-        self.stack = Some(stack);
+        self.bytes = bytes;
     }
 
     /// Forgets all scripts.
     pub fn forget_all(&mut self) {
-        self.interpreter = None;
+        if let Some(mut interpreter) = self.interpreter.take() {
+            end(&mut interpreter);
+        }
+        self.known.clear();
+        self.bytes = 0;
     }
 
-    /// Whether there is a script with this SHA-1.
-    pub fn knows(&self, sha: &str) -> bool {
-        self.interpreter.as_ref().is_some_and(|interpreter| interpreter.knows(sha))
+    /// The flags of the script with this SHA-1, if there is one.
+    pub fn flags(&self, sha: &str) -> Option<Flags> {
+        self.known.get(sha).copied()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
     }
 
     /// Bytes that the interpreter takes.
     pub fn bytes(&self) -> usize {
-        self.interpreter.as_ref().map_or(0, Interpreter::memory_bytes)
+        self.bytes
+    }
+}
+
+/// Ends an interpreter, and first the script that it runs: its stack cannot be dropped as it is.
+pub fn end(interpreter: &mut Routine) {
+    while !interpreter.done() {
+        interpreter.resume(Answer::Stop);
+    }
+}
+
+impl Drop for Scripts {
+    fn drop(&mut self) {
+        self.forget_all();
     }
 }

@@ -84,7 +84,7 @@ fn run_text(cx: &mut Cx<'_, '_>, read_only: bool) -> Result {
 fn run_known(cx: &mut Cx<'_, '_>, read_only: bool) -> Result {
     let keys = count_keys(cx)?;
     let sha = String::from_utf8_lossy(cx.args.get(1)).to_ascii_lowercase();
-    if !cx.server.scripts.knows(&sha) {
+    if cx.server.scripts.flags(&sha).is_none() {
         return fail("NOSCRIPT No matching script. Please use EVAL.");
     }
     run(cx, sha, keys, read_only)
@@ -106,7 +106,7 @@ fn run(cx: &mut Cx<'_, '_>, sha: String, keys: usize, read_only: bool) -> Result
     if let Some(crate::command::Grant::Failed(error)) = cx.grant.take() {
         return Err(error.into());
     }
-    let flags = cx.interpreter().flags(&sha);
+    let flags = cx.server.scripts.flags(&sha);
     let read_only = read_only || flags.is_some_and(|flags| flags.no_writes);
     Err(Stop::Script(Box::new(Program { sha, keys, read_only })))
 }
@@ -114,9 +114,9 @@ fn run(cx: &mut Cx<'_, '_>, sha: String, keys: usize, read_only: bool) -> Result
 /// Has the interpreter keep a script; answers its SHA-1.
 fn keep(cx: &mut Cx<'_, '_>, text: &[u8]) -> Result<String> {
     let sha = lua::sha1hex(text);
-    let interpreter = cx.interpreter();
-    if !interpreter.knows(&sha) {
-        interpreter.compile(&sha, text).map_err(Error::new)?;
+    if cx.server.scripts.flags(&sha).is_none() {
+        let bytes_max = cx.server.config.lua_bytes;
+        cx.server.scripts.compile(bytes_max, &sha, text).map_err(Error::new)?;
     }
     Ok(sha)
 }
@@ -132,7 +132,7 @@ fn exists(cx: &mut Cx<'_, '_>) -> Result {
     cx.reply.array(scripts.len());
     for sha in scripts.iter() {
         let sha = String::from_utf8_lossy(sha).to_ascii_lowercase();
-        cx.reply.int(i64::from(cx.server.scripts.knows(&sha)));
+        cx.reply.int(i64::from(cx.server.scripts.flags(&sha).is_some()));
     }
     Ok(Done)
 }

@@ -1,19 +1,19 @@
-//! How a script runs: as a coroutine that asks for commands one by one.
+//! How a script runs: it asks for commands one by one.
 //!
-//! The interpreter has a stack of its own. redis.call leaves it, the command is run here as any
-//! other, and its reply goes back in. A script that takes long leaves it, too, and stays suspended
-//! while the event loop tells others that the server is busy. A script that lacks something of the
-//! tree ends, all that it did is taken back, and it runs again from its start once that is loaded.
+//! redis.call leaves the interpreter's stack, the command is run here as any other, and its reply
+//! goes back in. A script that takes long leaves it, too, and stays suspended while the event loop
+//! tells others that the server is busy. A script that lacks something of the tree ends, all that
+//! it did is taken back, and it runs again from its start once that is loaded.
 
 use super::{Caller, Ground, admit_batch, admit_disk, note, run};
+use crate::command::scripts::{self, Answer, Ask, Order, Outcome, Routine, Run};
 use crate::command::table::{FREES, NOSCRIPT, WRITE};
 use crate::command::{Command, Error, Program, Stop};
 use crate::commands;
 use crate::layout::op::Db;
-use crate::lua::{Called, Ended, Host, Interpreter, LogLevel};
-use crate::resp::{Args, OwnedArgs, Protocol, Reply};
-use corosensei::stack::DefaultStack;
-use corosensei::{Coroutine, CoroutineResult, Yielder};
+use crate::lua::Ended;
+use crate::resp::{Args, Protocol, Reply};
+use corosensei::CoroutineResult;
 use std::time::{Duration, Instant};
 
 /// A script that runs for long does so in pieces of this, between what others ask.
@@ -21,33 +21,6 @@ const PIECE: Duration = Duration::from_millis(10);
 
 /// Room for a command's reply; longer ones grow.
 const REPLY_BYTES: usize = 64;
-
-/// What a script asks for when it leaves its stack.
-enum Ask {
-    /// To run this command, and its reply in this protocol.
-    Call(OwnedArgs, Protocol),
-    /// To let others be served.
-    Pause,
-}
-
-/// What it finds when it goes on.
-enum Answer {
-    /// It may run until then before it pauses; at the beginning, and behind a pause.
-    Until(Instant),
-    /// The reply to its command.
-    Reply(Vec<u8>),
-    /// It ends.
-    Stop,
-}
-
-/// What is left when it has ended.
-struct Rest {
-    interpreter: Interpreter,
-    ended: Ended,
-    reply: Vec<u8>,
-}
-
-type Routine = Coroutine<Answer, Ask, Rest, DefaultStack>;
 
 /// A script that has begun.
 pub(super) struct Script {
@@ -71,46 +44,6 @@ pub(super) enum Came {
     Pauses(Script),
 }
 
-/// The interpreter's link to the server.
-struct Link<'y> {
-    yielder: &'y Yielder<Answer, Ask>,
-    until: Instant,
-}
-
-impl Host for Link<'_> {
-    fn call(&mut self, args: OwnedArgs, protocol: Protocol) -> Called {
-        match self.yielder.suspend(Ask::Call(args, protocol)) {
-            Answer::Reply(reply) => Called::Reply(reply),
-            Answer::Until(_) | Answer::Stop => Called::Stop,
-        }
-    }
-
-    fn may_call(&mut self, args: Args<'_>) -> Option<bool> {
-        commands::resolve(args.get(0), args.try_get(1)).map(|_| true) // There is one user.
-    }
-
-    fn proceed(&mut self) -> bool {
-        if Instant::now() < self.until {
-            return true;
-        }
-        match self.yielder.suspend(Ask::Pause) {
-            Answer::Until(until) => self.until = until,
-            Answer::Reply(_) | Answer::Stop => return false,
-        }
-        true
-    }
-
-    fn log(&mut self, level: LogLevel, text: &[u8]) {
-        let level = match level {
-            LogLevel::Debug => log::Level::Trace,
-            LogLevel::Verbose => log::Level::Debug,
-            LogLevel::Notice => log::Level::Info,
-            LogLevel::Warning => log::Level::Warn,
-        };
-        log::log!(level, "script: {}", String::from_utf8_lossy(text));
-    }
-}
-
 /// Begins a script for a client; its arguments follow at 3.
 pub(super) fn begin(
     ground: &mut Ground<'_>,
@@ -124,22 +57,13 @@ pub(super) fn begin(
         ms => ms,
     };
     let until = Instant::now() + Duration::from_millis(threshold_ms);
-    let mut interpreter = ground.server.scripts.take(config.lua_bytes);
+    let routine = ground.server.scripts.take(config.lua_bytes);
     let Program { sha, keys, read_only } = program;
-    let given = args.skip(3).to_owned_args();
-    let body = move |yielder: &Yielder<Answer, Ask>, answer| {
-        let until = if let Answer::Until(until) = answer { until } else { Instant::now() };
-        let (names, args) = (given.args().take(keys), given.args().skip(keys));
-        let mut link = Link { yielder, until };
-        let mut bytes = Vec::new();
-        let mut reply = Reply::new(&mut bytes, caller.protocol);
-        let ended = interpreter.run(&sha, names, args, &mut link, &mut reply);
-        Rest { interpreter, ended, reply: bytes }
-    };
-    let routine = Routine::with_stack(ground.server.scripts.take_stack(), body);
+    let args = args.skip(3).to_owned_args();
+    let run = Run { sha, args, keys, protocol: caller.protocol, until };
     Script {
         routine: Some(routine),
-        next: Some(Answer::Until(until)),
+        next: Some(Answer::Order(Order::Run(Box::new(run)))),
         caller,
         read_only,
         ordinal: 1,
@@ -176,21 +100,23 @@ impl Script {
                         }
                     }
                 }
-                CoroutineResult::Return(Rest { interpreter, ended, reply }) => {
-                    ground.server.scripts.give_back(interpreter, routine.into_stack());
-                    return Came::Ended(self.end(ground, ended, reply));
+                CoroutineResult::Yield(Ask::MayCall(args)) => {
+                    let args = args.args(); // There is one user.
+                    let command = commands::resolve(args.get(0), args.try_get(1));
+                    Answer::May(command.map(|_| true))
                 }
+                CoroutineResult::Yield(Ask::Order(done)) => {
+                    ground.server.scripts.give_back(routine, done.bytes);
+                    return Came::Ended(self.end(ground, done.outcome));
+                }
+                CoroutineResult::Return(()) => unreachable!("it works for as long as it is there"),
             };
         }
     }
 
     /// What came of it. An error of its own is its reply, and what it did before stays.
-    fn end(
-        mut self,
-        ground: &mut Ground<'_>,
-        ended: Ended,
-        reply: Vec<u8>,
-    ) -> Result<Vec<u8>, Stop> {
+    fn end(mut self, ground: &mut Ground<'_>, outcome: Outcome) -> Result<Vec<u8>, Stop> {
+        let Outcome::Ran(ended, reply) = outcome else { unreachable!("it was to run") };
         note(ground, self.caller, |client| client.db = self.db);
         if let Some(stop) = self.stopped.take() {
             return Err(stop);
@@ -257,9 +183,9 @@ impl Script {
 const KILLED: &str = "ERR Script killed by user with SCRIPT KILL...";
 
 impl Drop for Script {
-    /// A coroutine is not left in the midst of the interpreter's frames: it ends first.
     fn drop(&mut self) {
-        let Some(mut routine) = self.routine.take() else { return };
-        while let CoroutineResult::Yield(_) = routine.resume(Answer::Stop) {}
+        if let Some(routine) = &mut self.routine {
+            scripts::end(routine);
+        }
     }
 }

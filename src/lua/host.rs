@@ -1,14 +1,14 @@
 //! What a script asks of the server: [`Host`], and how the questions travel.
 
-use crate::resp::{Args, OwnedArgs, Protocol};
+use crate::resp::{OwnedArgs, Protocol};
 
-/// The server, as a running script sees it. One is handed to each run.
+/// The server, as scripts see it.
 pub trait Host {
     /// Runs a command and gives its reply in `protocol`.
     fn call(&mut self, args: OwnedArgs, protocol: Protocol) -> Called;
 
     /// Whether the user may run this command; nothing where there is no such command.
-    fn may_call(&mut self, args: Args<'_>) -> Option<bool>;
+    fn may_call(&mut self, args: OwnedArgs) -> Option<bool>;
 
     /// Asked every [`super::INSTRUCTIONS_PER_QUESTION`] instructions: with false the script ends.
     fn proceed(&mut self) -> bool;
@@ -39,9 +39,8 @@ pub enum LogLevel {
     Warning,
 }
 
-/// A question on its way to the host.
+/// A question on its way to the host: all but commands, which take the shortest way.
 pub(super) enum Question {
-    Call(OwnedArgs, Protocol),
     MayCall(OwnedArgs),
     Proceed,
     Log(LogLevel, Vec<u8>),
@@ -49,7 +48,6 @@ pub(super) enum Question {
 
 /// What the host said.
 pub(super) enum Answer {
-    Reply(Vec<u8>),
     Permission(Option<bool>),
     Done,
     Stop,
@@ -59,11 +57,7 @@ impl Question {
     /// Has the host answer.
     pub(super) fn put_to(self, host: &mut dyn Host) -> Answer {
         match self {
-            Question::Call(args, protocol) => match host.call(args, protocol) {
-                Called::Reply(reply) => Answer::Reply(reply),
-                Called::Stop => Answer::Stop,
-            },
-            Question::MayCall(args) => Answer::Permission(host.may_call(args.args())),
+            Question::MayCall(args) => Answer::Permission(host.may_call(args)),
             Question::Proceed if host.proceed() => Answer::Done,
             Question::Proceed => Answer::Stop,
             Question::Log(level, text) => {

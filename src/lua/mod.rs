@@ -10,8 +10,8 @@
 //! | `args`, `number` | arguments of functions, and numbers, as C has them |
 //! | `redis_lib`, `cjson`, `cmsgpack`, `bit`, `structs`, `random` | the libraries |
 //!
-//! The interpreter knows nothing of commands, keys or clients: all it knows of the server is the
-//! [`Host`] of a run. Scripts cannot reach files, the clock of the day, or each other.
+//! The interpreter knows nothing of commands, keys or clients: all it knows of the server is its
+//! [`Host`]. Scripts cannot reach files, the clock of the day, or each other.
 //!
 //! A script ends when the host says so ([`Called::Stop`], [`Host::proceed`]), whatever it catches.
 //! Scripts nest up to 200 calls between Lua and the functions here, and patterns are matched by
@@ -63,16 +63,22 @@ const PLAIN_ERROR_BYTES_MAX: usize = 100;
 /// A Lua state, and the scripts compiled in it.
 pub struct Interpreter {
     lua: Lua,
+    kept: Kept,
+}
+
+/// What belongs to the Lua state.
+struct Kept {
     state: Rc<State>,
     sandbox: Sandbox,
-    scripts: HashMap<String, Script>,
+    scripts: HashMap<String, RegistryKey>,
     bytes_max: usize,
     runs: u32,
 }
 
-struct Script {
-    function: RegistryKey,
-    flags: Flags,
+/// An interpreter that has a host.
+pub struct Opened<'a> {
+    lua: &'a Lua,
+    kept: &'a mut Kept,
 }
 
 /// How a run ended.
@@ -90,67 +96,68 @@ impl Interpreter {
     /// An interpreter whose scripts may take so many bytes. Takes about a millisecond.
     pub fn new(bytes_max: usize) -> Interpreter {
         let lua = sandbox::new_lua();
-        let state = State::new(&lua, bytes_max).expect("no limit on memory is set yet");
+        let state = State::new(&lua, bytes_max).expect(UNLIMITED);
         let state = Rc::new(state);
         let sandbox = Sandbox::new(&lua, &state).expect("the prelude is part of the server");
-        Interpreter { lua, state, sandbox, scripts: HashMap::new(), bytes_max, runs: 0 }
+        let kept = Kept { state, sandbox, scripts: HashMap::new(), bytes_max, runs: 0 };
+        Interpreter { lua, kept }
     }
 
+    /// Gives it a host, for as long as `work` works with it. Takes a few microseconds.
+    pub fn open<T>(&mut self, host: &mut dyn Host, work: impl FnOnce(&mut Opened<'_>) -> T) -> T {
+        let Interpreter { lua, kept } = self;
+        let state = Rc::clone(&kept.state);
+        let host = RefCell::new(host);
+        let done = lua.scope(|scope| {
+            let bridge = scope.create_function(|_, ()| {
+                if let (Some(question), Ok(mut host)) =
+                    (state.take_question(), host.try_borrow_mut())
+                {
+                    state.put_answer(question.put_to(&mut **host));
+                }
+                Ok(())
+            })?;
+            state.connect(lua, bridge)?;
+            let library = kept.sandbox.redis(lua)?;
+            for (name, raises) in [("call", true), ("pcall", false)] {
+                let (state, host) = (&state, &host);
+                let call = scope.create_function(move |lua, args| {
+                    state.unlimited(lua, || redis_lib::call(lua, state, host, args, raises))
+                })?;
+                library.raw_set(name, call)?;
+            }
+            Ok(work(&mut Opened { lua, kept }))
+        });
+        done.expect(UNLIMITED)
+    }
+}
+
+/// Why what is done between runs does not fail.
+const UNLIMITED: &str = "no limit on memory is set";
+
+impl Opened<'_> {
     /// Compiles a script and keeps it under `sha`. The error is the text of a reply, from its code
     /// on: one of the script, or that there is no memory for another one (SCRIPT FLUSH helps).
     pub fn compile(&mut self, sha: &str, body: &[u8]) -> Result<Flags, Vec<u8>> {
         let (flags, code) = shebang::split(body)?;
         let function = self.load(code).map_err(|error| compile_error(&error))?;
-        self.collect_if_above(self.bytes_max);
-        if self.lua.used_memory() > self.bytes_max {
+        let bytes_max = self.kept.bytes_max;
+        self.collect_if_above(bytes_max);
+        if self.lua.used_memory() > bytes_max {
             self.drop_function(function);
             self.collect_if_above(0);
             return Err(b"ERR not enough memory to keep another script, try SCRIPT FLUSH".to_vec());
         }
-        self.forget(sha);
-        self.scripts.insert(sha.to_owned(), Script { function, flags });
-        Ok(flags)
-    }
-
-    /// Collects all garbage where more bytes than these are in use.
-    fn collect_if_above(&self, bytes: usize) {
-        if self.lua.used_memory() > bytes {
-            let collected = self.lua.gc_collect();
-            debug_assert!(collected.is_ok(), "no limit on memory is set");
+        if let Some(before) = self.kept.scripts.insert(sha.to_owned(), function) {
+            self.drop_function(before);
         }
+        Ok(flags)
     }
 
     fn load(&self, code: &[u8]) -> Result<RegistryKey, LuaError> {
         let chunk = self.lua.load(code).set_name(CHUNK_NAME).set_mode(ChunkMode::Text);
-        let chunk = chunk.set_environment(self.sandbox.environment(&self.lua)?);
+        let chunk = chunk.set_environment(self.kept.sandbox.environment(self.lua)?);
         self.lua.create_registry_value(chunk.into_function()?)
-    }
-
-    /// Whether a script is kept under `sha`.
-    pub fn knows(&self, sha: &str) -> bool {
-        self.scripts.contains_key(sha)
-    }
-
-    /// The flags of the script kept under `sha`.
-    pub fn flags(&self, sha: &str) -> Option<Flags> {
-        self.scripts.get(sha).map(|script| script.flags)
-    }
-
-    /// Number of scripts that are kept.
-    pub fn len(&self) -> usize {
-        self.scripts.len()
-    }
-
-    /// Whether no script is kept.
-    pub fn is_empty(&self) -> bool {
-        self.scripts.is_empty()
-    }
-
-    /// Forgets the script kept under `sha`, if there is one.
-    pub fn forget(&mut self, sha: &str) {
-        if let Some(script) = self.scripts.remove(sha) {
-            self.drop_function(script.function);
-        }
     }
 
     fn drop_function(&self, function: RegistryKey) {
@@ -158,9 +165,12 @@ impl Interpreter {
         debug_assert!(removed.is_ok(), "the key is of this state");
     }
 
-    /// Forgets all scripts, with whatever they left behind.
-    pub fn forget_all(&mut self) {
-        *self = Interpreter::new(self.bytes_max);
+    /// Collects all garbage where more bytes than these are in use.
+    fn collect_if_above(&self, bytes: usize) {
+        if self.lua.used_memory() > bytes {
+            let collected = self.lua.gc_collect();
+            debug_assert!(collected.is_ok(), "{UNLIMITED}");
+        }
     }
 
     /// Bytes that the Lua state takes.
@@ -176,64 +186,50 @@ impl Interpreter {
         sha: &str,
         keys: Args<'_>,
         args: Args<'_>,
-        host: &mut dyn Host,
         reply: &mut Reply<'_>,
     ) -> Ended {
         let mark = reply.mark();
-        let script = self.scripts.get(sha).expect("a script is compiled before it runs");
-        let ended = self.run_scoped(script, keys, args, host, sha, reply);
-        let ended = ended.unwrap_or_else(|error| {
+        let ended = self.run_kept(sha, keys, args, reply).unwrap_or_else(|error| {
             reply.rewind(mark);
             fail_plainly(reply, sha, error.to_string().as_bytes());
             Ended::Failed
         });
-        if self.state.is_stopped() {
+        let stopped = self.kept.state.is_stopped();
+        if stopped {
             reply.rewind(mark);
         }
-        self.collect_if_above(self.bytes_max / 2);
-        self.runs += 1;
-        if self.runs.is_multiple_of(RUNS_PER_COLLECTION) {
+        self.collect_if_above(self.kept.bytes_max / 2);
+        self.kept.runs += 1;
+        if self.kept.runs.is_multiple_of(RUNS_PER_COLLECTION) {
             let stepped = self.lua.gc_step();
-            debug_assert!(stepped.is_ok(), "no limit on memory is set");
+            debug_assert!(stepped.is_ok(), "{UNLIMITED}");
         }
-        if self.state.is_stopped() { Ended::Stopped } else { ended }
+        if stopped { Ended::Stopped } else { ended }
     }
 
-    fn run_scoped(
+    fn run_kept(
         &self,
-        script: &Script,
+        sha: &str,
         keys: Args<'_>,
         args: Args<'_>,
-        host: &mut dyn Host,
-        sha: &str,
         reply: &mut Reply<'_>,
     ) -> Result<Ended, LuaError> {
-        let (lua, state) = (&self.lua, &self.state);
-        let host = RefCell::new(host);
-        lua.scope(|scope| {
-            let bridge = scope.create_function(|_, ()| {
-                if let (Some(question), Ok(mut host)) =
-                    (state.take_question(), host.try_borrow_mut())
-                {
-                    state.put_answer(question.put_to(&mut **host));
-                }
-                Ok(())
-            })?;
-            state.begin(lua, bridge)?;
-            let function: Function<'_> = lua.registry_value(&script.function)?;
-            let call = self.sandbox.call(lua, function, keys, args)?;
-            state.watch_main(lua);
-            let (ok, result) = state.limited(lua, || call.run())??;
-            if ok {
-                reply::write(lua, state, result, reply)?;
-                return Ok(Ended::Replied);
-            }
-            match result {
-                Value::Table(table) => reply.error_bytes(&raise::noted(lua, sha, &table)?),
-                other => fail_plainly(reply, sha, &raise::text_of(lua, other)?),
-            }
-            Ok(Ended::Failed)
-        })
+        let (lua, state) = (self.lua, &self.kept.state);
+        let script = self.kept.scripts.get(sha).expect("a script is compiled before it runs");
+        state.begin();
+        let function: Function<'_> = lua.registry_value(script)?;
+        let call = self.kept.sandbox.call(lua, function, keys, args)?;
+        state.watch_main(lua);
+        let (ok, result) = state.limited(lua, || call.run())??;
+        if ok {
+            reply::write(lua, state, result, reply)?;
+            return Ok(Ended::Replied);
+        }
+        match result {
+            Value::Table(table) => reply.error_bytes(&raise::noted(lua, sha, &table)?),
+            other => fail_plainly(reply, sha, &raise::text_of(lua, other)?),
+        }
+        Ok(Ended::Failed)
     }
 }
 

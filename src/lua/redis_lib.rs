@@ -1,13 +1,14 @@
 //! The `redis` library: commands, replies, the log.
 
 use super::convert::{self, Answer};
-use super::host::{LogLevel, Question};
+use super::host::{Called, Host, LogLevel, Question};
 use super::raise::{error_table, reply_table};
 use super::state::{Raised, State, function};
 use crate::base::number;
 use crate::resp::{OwnedArgs, Protocol};
 use rlua::{Lua, MultiValue, Result, Table, Value};
 use sha1::{Digest, Sha1};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// The version that scripts are told: whose commands and library these are.
@@ -41,12 +42,9 @@ pub fn sha1hex(bytes: &[u8]) -> String {
     hex
 }
 
-/// The library.
+/// The library, but for [`call`].
 pub(super) fn new<'lua>(lua: &'lua Lua, state: &Rc<State>) -> Result<Table<'lua>> {
     let library = lua.create_table()?;
-    library.set("call", function(lua, state, |lua, state, args| call(lua, state, args, true))?)?;
-    library
-        .set("pcall", function(lua, state, |lua, state, args| call(lua, state, args, false))?)?;
     library.set("acl_check_cmd", function(lua, state, acl_check_cmd)?)?;
     library.set(
         "error_reply",
@@ -79,9 +77,10 @@ pub(super) fn new<'lua>(lua: &'lua Lua, state: &Rc<State>) -> Result<Table<'lua>
 }
 
 /// `redis.call` and, where nothing is raised, `redis.pcall`.
-fn call<'lua>(
+pub(super) fn call<'lua>(
     lua: &'lua Lua,
-    state: &Rc<State>,
+    state: &State,
+    host: &RefCell<&mut dyn Host>,
     args: MultiValue<'lua>,
     raises: bool,
 ) -> Result<Value<'lua>> {
@@ -90,10 +89,11 @@ fn call<'lua>(
         Err(text) if raises => return raise(text),
         Err(text) => return Ok(Value::Table(error_table(lua, &with_code(text.as_bytes()))?)),
     };
-    let protocol = state.protocol.get();
-    let Answer::Reply(reply) = state.ask(lua, Question::Call(args, protocol))? else {
-        return Ok(Value::Nil);
+    let reply = match state.is_stopped() {
+        true => Called::Stop,
+        false => host.borrow_mut().call(args, state.protocol.get()),
     };
+    let Called::Reply(reply) = reply else { return Err(state.stop()) };
     match convert::error_of(&reply) {
         Some(text) if raises => Err(Raised::Reply(with_code(text)).into()),
         Some(text) => Ok(Value::Table(reply_table(lua, &with_code(text))?)),

@@ -16,6 +16,7 @@ const COLLECTION_PAUSE_PERCENT: i32 = 150;
 /// The environment of scripts, and what runs one.
 pub(super) struct Sandbox {
     environment: RegistryKey,
+    redis: RegistryKey,
     run: RegistryKey,
     run_with: RegistryKey,
 }
@@ -46,7 +47,8 @@ impl Sandbox {
     /// Makes the environment in a new Lua state.
     pub(super) fn new(lua: &Lua, state: &Rc<State>) -> Result<Sandbox> {
         let libraries = lua.create_table()?;
-        libraries.set("redis", redis_lib::new(lua, state)?)?;
+        let redis = redis_lib::new(lua, state)?;
+        libraries.set("redis", redis.clone())?;
         libraries.set("cjson", cjson::new(lua, state)?)?;
         libraries.set("cmsgpack", cmsgpack::new(lua, state)?)?;
         libraries.set("bit", bit::new(lua, state)?)?;
@@ -57,6 +59,7 @@ impl Sandbox {
         state.set_exact(keep("exact")?);
         Ok(Sandbox {
             environment: keep("environment")?,
+            redis: lua.create_registry_value(redis)?,
             run: keep("run")?,
             run_with: keep("run_with")?,
         })
@@ -65,6 +68,11 @@ impl Sandbox {
     /// The table that scripts have for globals.
     pub(super) fn environment<'lua>(&self, lua: &'lua Lua) -> Result<Table<'lua>> {
         lua.registry_value(&self.environment)
+    }
+
+    /// The `redis` library, to which its functions `call` and `pcall` are to be added.
+    pub(super) fn redis<'lua>(&self, lua: &'lua Lua) -> Result<Table<'lua>> {
+        lua.registry_value(&self.redis)
     }
 
     /// Makes a call of a script.

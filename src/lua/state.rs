@@ -93,12 +93,30 @@ impl State {
         })
     }
 
-    /// Makes all as it is before a script. `bridge` is called when a question is there.
-    pub(super) fn begin(&self, lua: &Lua, bridge: Function<'_>) -> Result<()> {
+    /// From now on `bridge` is called when a question is there.
+    pub(super) fn connect(&self, lua: &Lua, bridge: Function<'_>) -> Result<()> {
+        lua.replace_registry_value(&self.bridge, bridge)
+    }
+
+    /// Makes all as it is before a script.
+    pub(super) fn begin(&self) {
         self.stopped.set(false);
         self.switches.set(0);
         self.protocol.set(Protocol::Resp2);
-        lua.replace_registry_value(&self.bridge, bridge)
+    }
+
+    /// The script is to end: raise this.
+    pub(super) fn stop(&self) -> Error {
+        self.stopped.set(true);
+        Raised::Stop.into()
+    }
+
+    /// Has `run` work without the limit on memory. Fails where it leaves too much in use.
+    pub(super) fn unlimited<T>(&self, lua: &Lua, run: impl FnOnce() -> Result<T>) -> Result<T> {
+        let _lifted = Lifted::new(self, lua);
+        let result = run()?;
+        self.check_memory(lua)?;
+        Ok(result)
     }
 
     /// Sets the function that [`State::exact`] asks.
@@ -153,15 +171,12 @@ impl State {
     /// Asks the host.
     pub(super) fn ask(&self, lua: &Lua, question: Question) -> Result<Answer> {
         if self.stopped.get() {
-            return Err(Raised::Stop.into());
+            return Err(self.stop());
         }
         self.question.replace(Some(question));
         lua.registry_value::<Function<'_>>(&self.bridge)?.call::<_, ()>(())?;
         match self.answer.take() {
-            Some(Answer::Stop) | None => {
-                self.stopped.set(true);
-                Err(Raised::Stop.into())
-            }
+            Some(Answer::Stop) | None => Err(self.stop()),
             Some(answer) => Ok(answer),
         }
     }

@@ -85,23 +85,23 @@ fn memory_is_limited() {
     for _ in 0..500 {
         eval(&mut lua, host, Protocol::Resp2, b"local t = {} for i = 1, 1000 do t[i] = {i} end");
     }
-    assert!(lua.memory_bytes() < 3 << 20, "{}", lua.memory_bytes());
+    let bytes = lua.open(host, |lua| lua.memory_bytes());
+    assert!(bytes < 3 << 20, "{bytes}");
 }
 
 #[test]
 fn scripts_themselves_count() {
-    let mut lua = Interpreter::new(1 << 20);
-    let mut kept = 0;
-    let error = loop {
-        match lua.compile(&kept.to_string(), format!("return '{kept}'").as_bytes()) {
-            Ok(_) => kept += 1,
-            Err(error) => break error,
-        }
-    };
-    assert!(kept > 500, "{kept}");
-    assert_eq!(error, b"ERR not enough memory to keep another script, try SCRIPT FLUSH");
-    lua.forget_all();
-    assert!(lua.compile("a", b"return 1").is_ok());
+    Interpreter::new(1 << 20).open(&mut Fake::default(), |lua| {
+        let mut kept = 0;
+        let error = loop {
+            match lua.compile(&kept.to_string(), format!("return '{kept}'").as_bytes()) {
+                Ok(_) => kept += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(kept > 500, "{kept}");
+        assert_eq!(error, b"ERR not enough memory to keep another script, try SCRIPT FLUSH");
+    });
 }
 
 #[test]
@@ -185,8 +185,9 @@ fn precompiled_code_is_never_run() {
     ] {
         check(script, "$-1\r\n");
     }
-    let mut lua = Interpreter::new(64 << 20);
-    assert!(lua.compile("a", b"\x1bLuaQ\0\x01\x04\x08\x04\x08\0").is_err());
+    Interpreter::new(64 << 20).open(&mut Fake::default(), |lua| {
+        assert!(lua.compile("a", b"\x1bLuaQ\0\x01\x04\x08\x04\x08\0").is_err());
+    });
 }
 
 /// Scripts that need as much of the stack as they can.
@@ -227,8 +228,7 @@ fn the_stack_is_large_enough() {
 #[test]
 #[ignore = "measures, checks nothing"]
 fn cost_of_a_run() {
-    let mut lua = Interpreter::new(64 << 20);
-    let host = &mut Fake::default();
+    const RUNS: u32 = 200_000;
     for (script, keys) in [
         ("return 1", 0),
         ("return 1", 1),
@@ -241,19 +241,18 @@ fn cost_of_a_run() {
         if std::env::var("COST").is_ok_and(|only| !script.contains(&only)) {
             continue;
         }
-        lua.compile(script, script.as_bytes()).expect("a script");
         let keys: OwnedArgs = (0..keys).map(|key| format!("key{key}")).collect();
-        let args = OwnedArgs::default();
-        let mut out = Vec::with_capacity(1 << 20);
-        let started = std::time::Instant::now();
-        const RUNS: u32 = 200_000;
-        for _ in 0..RUNS {
-            out.clear();
-            host.calls.clear();
-            let mut reply = Reply::new(&mut out, Protocol::Resp2);
-            lua.run(script, keys.args(), args.args(), host, &mut reply);
-        }
-        let each = started.elapsed().as_nanos() / u128::from(RUNS);
-        println!("{each:6} ns  {} keys  {script}", keys.args().len());
+        let (args, mut out) = (OwnedArgs::default(), Vec::with_capacity(1 << 20));
+        Interpreter::new(64 << 20).open(&mut Fake::default(), |lua| {
+            lua.compile(script, script.as_bytes()).expect("a script");
+            let started = std::time::Instant::now();
+            for _ in 0..RUNS {
+                out.clear();
+                let mut reply = Reply::new(&mut out, Protocol::Resp2);
+                lua.run(script, keys.args(), args.args(), &mut reply);
+            }
+            let each = started.elapsed().as_nanos() / u128::from(RUNS);
+            println!("{each:6} ns  {} keys  {script}", keys.args().len());
+        });
     }
 }

@@ -38,7 +38,8 @@ impl Host for Fake {
         Called::Reply(out)
     }
 
-    fn may_call(&mut self, args: Args<'_>) -> Option<bool> {
+    fn may_call(&mut self, args: OwnedArgs) -> Option<bool> {
+        let args = args.args();
         match &args[0] {
             b"get" => Some(true),
             b"set" => Some(false),
@@ -62,13 +63,20 @@ fn eval(lua: &mut Interpreter, host: &mut Fake, protocol: Protocol, script: &[u8
     let sha = sha1hex(script);
     let mut out = Vec::new();
     let mut reply = Reply::new(&mut out, protocol);
-    if let Err(text) = lua.compile(&sha, script) {
-        reply.error_bytes(&text);
-        return out;
-    }
     let keys: OwnedArgs = ["key1"].into_iter().collect();
     let args: OwnedArgs = ["arg1", "arg2"].into_iter().collect();
-    let ended = lua.run(&sha, keys.args(), args.args(), host, &mut reply);
+    let ended = lua.open(host, |lua| {
+        lua.compile(&sha, script)?;
+        Ok(lua.run(&sha, keys.args(), args.args(), &mut reply))
+    });
+    let ended = match ended {
+        Ok(ended) => ended,
+        Err(text) => {
+            let text: Vec<u8> = text;
+            reply.error_bytes(&text);
+            return out;
+        }
+    };
     assert_eq!(ended == Ended::Stopped, out.is_empty());
     assert_eq!(ended == Ended::Failed, out.starts_with(b"-") && position(&out, &sha).is_some());
     match position(&out, &sha) {
@@ -176,20 +184,18 @@ fn numbers_below_the_precision_survive_in_tables() {
 }
 
 #[test]
-fn scripts_are_kept_and_forgotten() {
-    let mut lua = Interpreter::new(64 << 20);
-    assert!(lua.is_empty());
-    let flags = lua.compile("a", b"#!lua flags=no-writes\nreturn 1").expect("a script");
-    assert!(flags.no_writes && lua.knows("a") && !lua.knows("b"));
-    assert_eq!(lua.flags("a"), Some(flags));
-    assert!(lua.compile("b", b"return 1 +").is_err());
-    assert_eq!((lua.len(), lua.flags("b")), (1, None));
-    lua.forget("a");
-    assert!(!lua.knows("a"));
-    lua.compile("a", b"return 1").expect("a script");
-    lua.forget_all();
-    assert!(!lua.knows("a"));
-    assert!((10_000..1_000_000).contains(&lua.memory_bytes()), "{}", lua.memory_bytes());
+fn scripts_are_kept() {
+    Interpreter::new(64 << 20).open(&mut Fake::default(), |lua| {
+        let flags = lua.compile("a", b"#!lua flags=no-writes\nreturn 1").expect("a script");
+        assert!(flags.no_writes);
+        assert!(lua.compile("b", b"return 1 +").is_err());
+        assert!(!lua.compile("a", b"return 2").expect("a script").no_writes);
+        let (mut out, none) = (Vec::new(), OwnedArgs::default());
+        let mut reply = Reply::new(&mut out, Protocol::Resp2);
+        assert_eq!(lua.run("a", none.args(), none.args(), &mut reply), Ended::Replied);
+        assert_eq!(out, b":2\r\n");
+        assert!((10_000..1_000_000).contains(&lua.memory_bytes()), "{}", lua.memory_bytes());
+    });
 }
 
 #[test]

@@ -80,7 +80,6 @@ fn arguments_are_bytes_and_numbers_have_no_needless_point() {
 fn keys_and_arguments_are_bytes_however_many_there_are() {
     let script = b"return {#KEYS, #ARGV, KEYS[1], KEYS[#KEYS], ARGV[1] or '', ARGV[#ARGV] or ''}";
     let mut lua = Interpreter::new(64 << 20);
-    lua.compile("it", script).expect("a script");
     for (keys, args) in [(0, 2), (1, 0), (3, 5), (200, 1), (10_000, 10_000)] {
         let name = |kind: &str, index: usize| format!("{kind}{index}\0\r\n");
         let owned = |kind: &str, count| -> OwnedArgs {
@@ -90,7 +89,10 @@ fn keys_and_arguments_are_bytes_however_many_there_are() {
         let mut reply = Reply::new(&mut out, Protocol::Resp2);
         let (all_keys, all_args) = (owned("k", keys), owned("a", args));
         let mut host = Fake::default();
-        let ended = lua.run("it", all_keys.args(), all_args.args(), &mut host, &mut reply);
+        let ended = lua.open(&mut host, |lua| {
+            lua.compile("it", script).expect("a script");
+            lua.run("it", all_keys.args(), all_args.args(), &mut reply)
+        });
         assert_eq!(ended, Ended::Replied);
         let mut expect = Vec::new();
         let mut reply = Reply::new(&mut expect, Protocol::Resp2);
