@@ -136,6 +136,8 @@ pub struct Command {
     pub access: &'static [&'static str],
     /// Redis' command tips.
     pub tips: &'static [&'static str],
+    /// Where Redis deprecates it: since which version, and what it names instead.
+    pub deprecated: Option<(&'static str, &'static str)>,
 }
 
 /// A row; what documentation and COMMAND need beyond it is added by the methods of [`Command`].
@@ -161,6 +163,7 @@ pub const fn row(
         categories: &[],
         access: &[],
         tips: &[],
+        deprecated: None,
     }
 }
 
@@ -188,6 +191,11 @@ impl Command {
     /// With tips, for COMMAND.
     pub const fn tips(self, tips: &'static [&'static str]) -> Command {
         Command { tips, ..self }
+    }
+
+    /// Deprecated by Redis since a version, with what it names instead.
+    pub const fn deprecated(self, since: &'static str, replaced_by: &'static str) -> Command {
+        Command { deprecated: Some((since, replaced_by)), ..self }
     }
 
     /// With subcommands.

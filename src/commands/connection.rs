@@ -30,7 +30,8 @@ pub const COMMANDS: &[Command] = &[
     row("hello", -1, NO_KEY, ALWAYS, hello, HELLO)
         .doc("connection", "6.0.0", "Chooses the protocol and tells what server this is."),
     row("quit", -1, NO_KEY, ALWAYS, quit, "")
-        .doc("connection", "1.0.0", "Closes the connection."),
+        .doc("connection", "1.0.0", "Closes the connection.")
+        .deprecated("7.2.0", "just closing the connection"),
     row("reset", 1, NO_KEY, ALWAYS, reset, "")
         .doc("connection", "6.2.0", "Makes the connection what it was when it was new."),
 ];

@@ -54,7 +54,8 @@ pub const COMMANDS: &[Command] = &[
         .access(&["RO access"]),
     row("hmset", -4, KEY1, WRITE.and(DENYOOM).and(FAST), hmset, "key field value [field value ...]")
         .doc("hash", "2.0.0", "Gives fields values, as HSET does.")
-        .access(&["RW update"]),
+        .access(&["RW update"])
+        .deprecated("4.0.0", "`HSET` with multiple field-value pairs"),
     row("hrandfield", -2, KEY1, READ, hrandfield, "key [count [WITHVALUES]]")
         .doc("hash", "6.2.0", "Replies with fields picked by chance.")
         .access(&["RO access"])

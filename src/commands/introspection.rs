@@ -107,11 +107,14 @@ pub fn has_category(command: &Command, category: &str) -> bool {
         "fast" => flags.has(FAST),
         "slow" => !flags.has(FAST),
         _ if container => false,
-        "read" => flags.has(READ),
+        // Redis leaves scripts out, those that only read too.
+        "read" => flags.has(READ) && command.group != "scripting",
         "write" => flags.has(WRITE),
         "admin" | "dangerous" if flags.has(ADMIN) => true,
         "keyspace" => command.group == "generic",
-        _ => command.group == category.replace("sortedset", "sorted-set"),
+        "sortedset" => command.group == "sorted-set",
+        "transaction" => command.group == "transactions",
+        _ => command.group == category,
     };
     of_flags || command.categories.contains(&category)
 }
@@ -268,11 +271,14 @@ fn docs(cx: &mut Cx<'_, '_>) -> Result {
 /// Writes a command's name and the map of its documentation.
 fn document(reply: &mut Reply<'_>, command: &'static Command) {
     reply.bulk(full_name(command).as_bytes());
-    reply.map(3 + usize::from(!command.subcommands.is_empty()));
+    let more = 3 * usize::from(command.deprecated.is_some());
+    reply.map(3 + more + usize::from(!command.subcommands.is_empty()));
     let parts = [("summary", command.summary), ("since", command.since), ("group", command.group)];
-    for (name, text) in parts {
-        reply.bulk(name.as_bytes());
-        reply.bulk(text.as_bytes());
+    texts(reply, &parts);
+    if let Some((since, replaced_by)) = command.deprecated {
+        reply.bulk(b"doc_flags");
+        words(reply, vec!["deprecated".to_owned()]);
+        texts(reply, &[("deprecated_since", since), ("replaced_by", replaced_by)]);
     }
     if !command.subcommands.is_empty() {
         reply.bulk(b"subcommands");
@@ -280,6 +286,14 @@ fn document(reply: &mut Reply<'_>, command: &'static Command) {
         for sub in command.subcommands {
             document(reply, sub);
         }
+    }
+}
+
+/// Writes entries of a map that are texts.
+fn texts(reply: &mut Reply<'_>, entries: &[(&str, &str)]) {
+    for (name, text) in entries {
+        reply.bulk(name.as_bytes());
+        reply.bulk(text.as_bytes());
     }
 }
 
@@ -337,11 +351,25 @@ fn whole<'a>(cx: &Cx<'a, '_>) -> Result<(&'static Command, Args<'a>)> {
     Ok((command, args))
 }
 
-/// Where the keys of a whole command stand.
+/// Where the keys of a whole command stand: nowhere, in one that may have none and has no number
+/// of them.
 fn positions(command: &Command, args: Args<'_>) -> Result<Vec<usize>> {
     match command.key_positions(args) {
         Some(positions) => Ok(positions.collect()),
+        None if command.flags.has(NO_MANDATORY_KEYS) => Ok(Vec::new()),
         None => fail("ERR Invalid arguments specified for command"),
+    }
+}
+
+/// What a whole command does with its keys, given what one of its key specifications says: SET
+/// reads its key only with GET.
+fn access_of<'a>(access: &'a str, args: Args<'_>) -> &'a str {
+    let (flags, _notes) = access.split_once("; ").unwrap_or((access, ""));
+    let gets = || (3..args.len()).any(|at| is(args.get(at), "get"));
+    match flags.contains("variable_flags") {
+        false => flags,
+        true if gets() => "RW access",
+        true => "OW update",
     }
 }
 
@@ -363,8 +391,7 @@ fn getkeysandflags(cx: &mut Cx<'_, '_>) -> Result {
         let access = command.access.get(index).or(command.access.last()).copied().unwrap_or("");
         cx.reply.array(2);
         cx.reply.bulk(args.get(at));
-        let access = access.split_once("; ").map_or(access, |(access, _)| access);
-        let flags = access.split_whitespace().map(str::to_owned);
+        let flags = access_of(access, args).split_whitespace().map(str::to_owned);
         words(&mut cx.reply, flags.collect());
     }
     Ok(Done)

@@ -18,7 +18,8 @@ pub const COMMANDS: &[Command] = &[
         .doc("server", "2.8.12", "Replies that this is a master without replicas.")
         .categories(&["admin", "dangerous"]),
     row("slaveof", 3, NO_KEY, CHANGES, replicaof, "NO ONE")
-        .doc("server", "1.0.0", "The old name of REPLICAOF."),
+        .doc("server", "1.0.0", "The old name of REPLICAOF.")
+        .deprecated("5.0.0", "`REPLICAOF`"),
 ];
 
 fn role(cx: &mut Cx<'_, '_>) -> Result {

@@ -19,6 +19,9 @@ const WRITES: &[&str] = &["RW access update; \
 const READS: &[&str] =
     &["RO access; We cannot tell how the keys will be used so we assume the worst, RO and ACCESS"];
 
+const WRITES_KNOWN: &[&str] = &["RW access update"];
+const READS_KNOWN: &[&str] = &["RO access"];
+
 /// The rows.
 #[rustfmt::skip] // A row is a line, and its documentation the next.
 pub const COMMANDS: &[Command] = &[
@@ -27,13 +30,13 @@ pub const COMMANDS: &[Command] = &[
         .access(WRITES),
     row("evalsha", -3, COUNTED_AT_2, EVAL, evalsha, EVALSHA_ARGS)
         .doc("scripting", "2.6.0", "Runs a script that the server knows.")
-        .access(WRITES),
+        .access(WRITES_KNOWN),
     row("eval_ro", -3, COUNTED_AT_2, EVAL_RO, eval_ro, EVAL_ARGS)
         .doc("scripting", "7.0.0", "Runs a Lua script that only reads.")
         .access(READS),
     row("evalsha_ro", -3, COUNTED_AT_2, EVAL_RO, evalsha_ro, EVALSHA_ARGS)
         .doc("scripting", "7.0.0", "Runs a script that the server knows and that only reads.")
-        .access(READS),
+        .access(READS_KNOWN),
     row("script", -2, NO_KEY, Flags(0), container, "")
         .doc("scripting", "2.6.0", "Holds commands on scripts.")
         .with(SCRIPT),

@@ -68,7 +68,8 @@ pub const COMMANDS: &[Command] = &[
         .access(&["RO access"]),
     row("getset", 3, KEY1, GROW_FAST, getset, VALUE)
         .doc(STRING, "1.0.0", "Sets a string and replies with the one before.")
-        .access(&["RW access update"]),
+        .access(&["RW access update"])
+        .deprecated("6.2.0", "`SET` with the `!GET` argument"),
     row("incr", 2, KEY1, GROW_FAST, incr, "key")
         .doc(STRING, "1.0.0", "Adds one to the integer at a key.")
         .access(&["RW access update"]),
@@ -95,7 +96,8 @@ pub const COMMANDS: &[Command] = &[
         .tips(&["request_policy:multi_shard", "response_policy:agg_min"]),
     row("psetex", 4, KEY1, GROW, psetex, "key milliseconds value")
         .doc(STRING, "2.6.0", "Sets a string that expires after some milliseconds.")
-        .access(&["OW update"]),
+        .access(&["OW update"])
+        .deprecated("2.6.12", "`SET` with the `PX` argument"),
     row("set", -3, KEY1, GROW, set, SET)
         .doc(STRING, "1.0.0", "Sets a string; also on a condition, or for a time.")
         .access(&[
@@ -103,10 +105,12 @@ pub const COMMANDS: &[Command] = &[
         ]),
     row("setex", 4, KEY1, GROW, setex, "key seconds value")
         .doc(STRING, "2.0.0", "Sets a string that expires after some seconds.")
-        .access(&["OW update"]),
+        .access(&["OW update"])
+        .deprecated("2.6.12", "`SET` with the `EX` argument"),
     row("setnx", 3, KEY1, GROW_FAST, setnx, VALUE)
         .doc(STRING, "1.0.0", "Sets a string where the key is absent.")
-        .access(&["OW insert"]),
+        .access(&["OW insert"])
+        .deprecated("2.6.12", "`SET` with the `NX` argument"),
     row("setrange", 4, KEY1, GROW, setrange, "key offset value")
         .doc(STRING, "2.2.0", "Overwrites a part of a string from an offset on.")
         .access(&["RW update"]),
@@ -115,7 +119,8 @@ pub const COMMANDS: &[Command] = &[
         .access(&["RO"]),
     row("substr", 4, KEY1, READ, getrange, RANGE)
         .doc(STRING, "1.0.0", "The old name of GETRANGE.")
-        .access(&["RO access"]),
+        .access(&["RO access"])
+        .deprecated("2.0.0", "`GETRANGE`"),
 ];
 
 /// Replies with the string, or nothing.

@@ -48,10 +48,12 @@ pub const COMMANDS: &[Command] = &[
         .access(&["RO access"]),
     row("zrangebylex", -4, KEY1, READ, zrangebylex, BY_LEX)
         .doc(GROUP, "2.8.9", "Replies with the members between two members.")
-        .access(&["RO access"]),
+        .access(&["RO access"])
+        .deprecated("6.2.0", "`ZRANGE` with the `BYLEX` argument"),
     row("zrangebyscore", -4, KEY1, READ, zrangebyscore, BY_SCORE)
         .doc(GROUP, "1.0.5", "Replies with the members with a score in a range.")
-        .access(&["RO access"]),
+        .access(&["RO access"])
+        .deprecated("6.2.0", "`ZRANGE` with the `BYSCORE` argument"),
     row("zrangestore", -5, KEYS2, WRITE.and(DENYOOM), zrangestore, ZRANGESTORE)
         .doc(GROUP, "6.2.0", "Stores the members in a range of a sorted set as another one.")
         .access(&["OW update", "RO access"]),
@@ -66,13 +68,16 @@ pub const COMMANDS: &[Command] = &[
         .access(&["RW delete"]),
     row("zrevrange", -4, KEY1, READ, zrevrange, "key start stop [WITHSCORES]")
         .doc(GROUP, "1.2.0", "Replies with the members in a range of ranks from the highest down.")
-        .access(&["RO access"]),
+        .access(&["RO access"])
+        .deprecated("6.2.0", "`ZRANGE` with the `REV` argument"),
     row("zrevrangebylex", -4, KEY1, READ, zrevrangebylex, REV_BY_LEX)
         .doc(GROUP, "2.8.9", "Replies with the members between two members, backwards.")
-        .access(&["RO access"]),
+        .access(&["RO access"])
+        .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYLEX` arguments"),
     row("zrevrangebyscore", -4, KEY1, READ, zrevrangebyscore, REV_BY_SCORE)
         .doc(GROUP, "2.2.0", "Replies with the members with a score in a range, the highest first.")
-        .access(&["RO access"]),
+        .access(&["RO access"])
+        .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYSCORE` arguments"),
 ];
 
 /// Replies with the members in a range.
