@@ -368,7 +368,7 @@ fn access_of<'a>(access: &'a str, args: Args<'_>) -> &'a str {
     let gets = || (3..args.len()).any(|at| is(args.get(at), "get"));
     match flags.contains("variable_flags") {
         false => flags,
-        true if gets() => "RW access",
+        true if gets() => "RW access update",
         true => "OW update",
     }
 }

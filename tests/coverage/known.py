@@ -83,7 +83,7 @@ MEANT = [
     ("*", "complexity", "COMMAND DOCS gives none"),
     ("*", "arguments", "COMMAND DOCS gives none; COMMANDS.md has them as a line"),
     ("*", "history", "COMMAND DOCS gives none"),
-    ("client|kill", "tokens", "TYPE SLAVE is taken, and not told"),
+    ("client|kill", "word SLAVE", "TYPE SLAVE is taken, and not told"),
 ]
 
 

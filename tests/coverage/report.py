@@ -127,9 +127,11 @@ def fields(coverage, verbose):
 
 
 def sentence(summary):
-    """The summary in a line."""
-    return ("{there} of Redis' {redis_commands} commands, {missing} missing, {ours} of our own; "
-            "{identical} of {compared} rows identical, {changed_in_7_2} followed 7.2; "
+    """The summary; the last line is short, for those who show only that."""
+    return ("redis-server {redis_version}, {changed_in_7_2} rows made those of 7.2; {compared} "
+            "rows and {getkeys_calls} answers to GETKEYS compared\n"
+            "{missing} commands of Redis' are missing, {ours} are our own\n"
+            "{there} of {redis_commands} commands, {identical} of {compared} rows identical, "
             "{explained} differences explained, {unexplained} unexplained, "
             "{complaints} complaints").format(**summary)
 
@@ -182,7 +184,7 @@ def document(coverage, compat):
         "commands that are there, with arguments, flags and what they do;\n[COMPAT.md](COMPAT.md) "
         "what they do otherwise than Redis.",
         "Redis is the %s of Debian, with what 7.2 added and changed. Subcommands count as "
-        "commands." % figures["redis_version"],
+        "commands." % ".".join(figures["redis_version"].split(".")[:2]),
         markdown(("what", "how many"), [
             ("commands of Redis", figures["redis_commands"]),
             ("of these here", figures["there"]),
