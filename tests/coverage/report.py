@@ -132,7 +132,7 @@ def sentence(summary):
             "rows and {getkeys_calls} answers to GETKEYS compared\n"
             "{missing} commands of Redis' are missing, {ours} are our own\n"
             "{there} of {redis_commands} commands, {identical} of {compared} rows identical, "
-            "{explained} differences explained, {unexplained} unexplained, "
+            "{explained} differences explained, {unexplained} not, "
             "{complaints} complaints").format(**summary)
 
 
