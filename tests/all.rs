@@ -2,6 +2,7 @@
 
 mod clients;
 mod crash;
+mod figures;
 mod lanes;
 mod restarts;
 mod scripts;

@@ -46,6 +46,12 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Bytes written to clients.
     pub bytes_out: u64,
+    /// Bytes a second read from clients and written to them, lately.
+    pub bytes_per_s: [u64; 2],
+    /// Calls that read from clients and brought something.
+    pub reads: u64,
+    /// Calls that wrote to clients.
+    pub writes: u64,
     /// Error replies.
     pub errors: u64,
     /// Groups that the journal has synced.

@@ -300,6 +300,8 @@ fn resetstat(cx: &mut Cx<'_, '_>) -> Result {
         commands: 0,
         bytes_in: 0,
         bytes_out: 0,
+        reads: 0,
+        writes: 0,
         errors: 0,
         refused: 0,
         ..stats.clone()

@@ -4,6 +4,7 @@ use super::config::show_fsync;
 use super::connection::REDIS_VERSION;
 use super::tree::Lag;
 use super::{full_name, is};
+use crate::base::sys;
 use crate::command::profile::Calls;
 use crate::command::table::{LOADING, NO_KEY, STALE, row};
 use crate::command::{Command, Cx, Db, Done, Need, Result};
@@ -45,9 +46,6 @@ const SECTIONS: &[(&str, Section)] = &[
 /// Sections that are only written where they or all are asked for.
 const NOT_BY_DEFAULT: [&str; 2] = ["Commandstats", "Latencystats"];
 
-/// Clock ticks a second in `/proc/self/stat`: Linux has shown 100 on every machine.
-const TICKS_PER_S: f64 = 100.0;
-
 /// Replies with the sections that are named; without a name, with all of them.
 fn info(cx: &mut Cx<'_, '_>) -> Result {
     let names = cx.args.skip(1);
@@ -85,18 +83,20 @@ fn count_keys(cx: &mut Cx<'_, '_>) -> Result<()> {
 }
 
 fn server(out: &mut String, cx: &Cx<'_, '_>) -> std::fmt::Result {
-    let server = &cx.server;
+    let (server, uname) = (&cx.server, rustix::system::uname());
     let uptime_s = server.now_ms.saturating_sub(server.started_ms) / 1000;
     write!(
         out,
         "redis_version:{REDIS_VERSION}\r\ndredis_version:{}\r\nredis_git_sha1:00000000\r\n\
-         redis_git_dirty:0\r\nredis_mode:standalone\r\nos:{} {}\r\narch_bits:{}\r\n\
-         multiplexing_api:epoll\r\nprocess_id:{}\r\nprocess_supervised:no\r\nrun_id:{}\r\n\
+         redis_git_dirty:0\r\nredis_mode:standalone\r\nos:{} {} {}\r\narch_bits:{}\r\n\
+         monotonic_clock:POSIX clock_gettime\r\nmultiplexing_api:epoll\r\nprocess_id:{}\r\n\
+         process_supervised:no\r\nrun_id:{}\r\n\
          tcp_port:{}\r\nserver_time_usec:{}\r\nuptime_in_seconds:{uptime_s}\r\n\
-         uptime_in_days:{}\r\nexecutable:{}\r\nconfig_file:\r\n",
+         uptime_in_days:{}\r\nexecutable:{}\r\nconfig_file:\r\nio_threads_active:0\r\n",
         env!("CARGO_PKG_VERSION"),
-        std::env::consts::OS,
-        std::env::consts::ARCH,
+        uname.sysname().to_string_lossy(),
+        uname.release().to_string_lossy(),
+        uname.machine().to_string_lossy(),
         usize::BITS,
         std::process::id(),
         server.run_id,
@@ -130,17 +130,36 @@ fn clients(out: &mut String, cx: &Cx<'_, '_>) -> std::fmt::Result {
 fn memory(out: &mut String, cx: &Cx<'_, '_>) -> std::fmt::Result {
     let status = read_process_file("status");
     let [rss, peak] = ["VmRSS:", "VmHWM:"].map(|field| kilobytes(&status, field));
+    let dataset = (cx.keys.cache_bytes() + cx.keys.backlog.bytes()) as u64;
+    let machine = rustix::system::sysinfo();
+    let machine = (machine.totalram as u64).saturating_mul(u64::from(machine.mem_unit));
+    let scripts = cx.server.scripts.bytes() as u64;
+    let buffers = |client: &crate::command::client::Client| {
+        client.input_bytes.iter().sum::<usize>() + client.output_bytes
+    };
+    let clients: usize = cx.clients.iter().map(buffers).sum();
+    let mut row =
+        |name: &str, bytes: u64| write!(out, "{name}:{bytes}\r\n{name}_human:{}\r\n", human(bytes));
+    row("used_memory", rss)?;
+    row("used_memory_rss", rss)?;
+    row("used_memory_peak", peak)?;
+    row("total_system_memory", machine)?;
+    row("used_memory_lua", scripts)?;
+    row("used_memory_scripts", scripts)?;
+    row("maxmemory", 0)?;
+    let percent = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
     write!(
         out,
-        "used_memory:{rss}\r\nused_memory_human:{}\r\nused_memory_rss:{rss}\r\n\
-         used_memory_rss_human:{}\r\nused_memory_peak:{peak}\r\nused_memory_peak_human:{}\r\n\
-         used_memory_dataset:{}\r\nmaxmemory:0\r\nmaxmemory_human:0B\r\n\
+        "used_memory_peak_perc:{:.2}%\r\nused_memory_overhead:{}\r\n\
+         used_memory_dataset:{dataset}\r\nused_memory_dataset_perc:{:.2}%\r\n\
+         number_of_cached_scripts:{}\r\nnumber_of_functions:0\r\nnumber_of_libraries:0\r\n\
          maxmemory_policy:noeviction\r\nmem_fragmentation_ratio:1.00\r\n\
-         mem_allocator:mimalloc\r\nlazyfree_pending_objects:0\r\n",
-        human(rss),
-        human(rss),
-        human(peak),
-        cx.keys.cache_bytes() + cx.keys.backlog.bytes(),
+         mem_fragmentation_bytes:0\r\nmem_clients_normal:{clients}\r\nmem_clients_slaves:0\r\n\
+         mem_allocator:mimalloc\r\nactive_defrag_running:0\r\nlazyfree_pending_objects:0\r\n",
+        percent(rss, peak),
+        rss.saturating_sub(dataset),
+        percent(dataset, rss),
+        cx.server.scripts.len(),
     )
 }
 
@@ -152,11 +171,13 @@ fn persistence(out: &mut String, cx: &Cx<'_, '_>) -> std::fmt::Result {
         out,
         "loading:0\r\nasync_loading:0\r\nrdb_changes_since_last_save:{unsaved}\r\n\
          rdb_bgsave_in_progress:0\r\nrdb_last_save_time:{}\r\nrdb_last_bgsave_status:ok\r\n\
-         rdb_last_bgsave_time_sec:-1\r\nrdb_current_bgsave_time_sec:-1\r\naof_enabled:1\r\n\
+         rdb_last_bgsave_time_sec:-1\r\nrdb_current_bgsave_time_sec:-1\r\n\
+         rdb_last_cow_size:0\r\naof_enabled:1\r\n\
          aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\n\
          aof_last_rewrite_time_sec:-1\r\naof_current_rewrite_time_sec:-1\r\n\
          aof_last_bgrewrite_status:ok\r\naof_last_write_status:{status}\r\n\
-         aof_current_size:{}\r\n",
+         aof_current_size:{}\r\naof_last_cow_size:0\r\nmodule_fork_in_progress:0\r\n\
+         module_fork_last_cow_size:0\r\n",
         server.checkpoint_ms / 1000,
         server.journal.bytes_live,
     )
@@ -171,7 +192,11 @@ fn stats(out: &mut String, cx: &Cx<'_, '_>) -> std::fmt::Result {
          total_net_output_bytes:{}\r\nrejected_connections:{}\r\nsync_full:0\r\n\
          sync_partial_ok:0\r\nsync_partial_err:0\r\nexpired_keys:{}\r\nevicted_keys:0\r\n\
          keyspace_hits:{}\r\nkeyspace_misses:{}\r\npubsub_channels:0\r\npubsub_patterns:0\r\n\
-         latest_fork_usec:0\r\ntotal_forks:0\r\ntotal_error_replies:{}\r\n",
+         pubsubshard_channels:0\r\nlatest_fork_usec:0\r\ntotal_forks:0\r\n\
+         tracking_total_keys:0\r\ntracking_total_items:0\r\ntracking_total_prefixes:0\r\n\
+         unexpected_error_replies:0\r\ntotal_error_replies:{}\r\n\
+         total_reads_processed:{}\r\ntotal_writes_processed:{}\r\n\
+         instantaneous_input_kbps:{:.2}\r\ninstantaneous_output_kbps:{:.2}\r\n",
         stats.connections,
         stats.commands,
         stats.commands_per_s,
@@ -182,6 +207,10 @@ fn stats(out: &mut String, cx: &Cx<'_, '_>) -> std::fmt::Result {
         figures.hits,
         figures.misses,
         stats.errors,
+        stats.reads,
+        stats.writes,
+        stats.bytes_per_s[0] as f64 / 1024.0,
+        stats.bytes_per_s[1] as f64 / 1024.0,
     )
 }
 
@@ -199,19 +228,16 @@ fn replication(out: &mut String, cx: &Cx<'_, '_>) -> std::fmt::Result {
 }
 
 fn cpu(out: &mut String, _: &Cx<'_, '_>) -> std::fmt::Result {
-    let stat = read_process_file("stat");
-    // The name in parentheses may hold spaces; times are fields 14 and 15, counted from 1.
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let seconds = |index: usize| {
-        let ticks = fields.split_whitespace().nth(index).and_then(|text| text.parse().ok());
-        ticks.unwrap_or(0.0) / TICKS_PER_S
+    let [system, user, system_here, user_here] = {
+        let ([a, b], [c, d]) = (sys::processor_us(false), sys::processor_us(true));
+        [a, b, c, d].map(|us| us as f64 / 1e6)
     };
     write!(
         out,
-        "used_cpu_sys:{:.6}\r\nused_cpu_user:{:.6}\r\nused_cpu_sys_children:0.000000\r\n\
-         used_cpu_user_children:0.000000\r\n",
-        seconds(12),
-        seconds(11),
+        "used_cpu_sys:{system:.6}\r\nused_cpu_user:{user:.6}\r\n\
+         used_cpu_sys_children:0.000000\r\nused_cpu_user_children:0.000000\r\n\
+         used_cpu_sys_main_thread:{system_here:.6}\r\n\
+         used_cpu_user_main_thread:{user_here:.6}\r\n",
     )
 }
 

@@ -20,6 +20,7 @@ use crate::journal::Group;
 use crate::keyspace::Keyspace;
 use crate::layout::op::{Db, Seq};
 use crate::resp::{Args, Protocol, Reply};
+use std::time::Instant;
 use transaction::Transaction;
 
 /// How many bytes of an unknown command's name and arguments its error repeats, as in Redis.
@@ -109,31 +110,28 @@ pub fn execute(
             })
         }
     };
-    let result = match result {
+    let began = ground.server.profile.began();
+    let whole = match result {
         Err(Stop::Transaction) => transaction::exec(ground, caller, reply.reborrow()),
         Err(Stop::Script(program)) => {
-            let began = ground.server.profile.began();
-            let result = transaction::eval(ground, caller, *program, args, reply.reborrow());
-            ground.server.profile.began_at(began);
-            if let Ok(command) = find(args) {
-                measure_ended(ground, caller, command, args, &result);
-            }
-            result
+            transaction::eval(ground, caller, *program, args, reply.reborrow())
         }
-        result => result,
+        result => return finish(ground, caller, result, reply, mark, looked_up),
     };
-    finish(ground, caller, result, reply, mark, looked_up)
+    measure_whole(ground, caller, args, began, &whole, reply.is_error(mark));
+    finish(ground, caller, whole, reply, mark, looked_up)
 }
 
-/// Goes on with the transaction that is paused, and writes its reply to `output` if it comes to an
-/// end.
-pub fn go_on(ground: &mut Ground<'_>, output: &mut Vec<u8>) -> Ran {
+/// Goes on with the transaction that is paused, whose request this was, and writes its reply to
+/// `output` if it comes to an end.
+pub fn go_on(ground: &mut Ground<'_>, args: Args<'_>, output: &mut Vec<u8>) -> Ran {
     let transaction = ground.paused.0.take().expect("a transaction is paused");
-    let caller = transaction.caller();
+    let (caller, began) = (transaction.caller(), transaction.began());
     let mut reply = Reply::new(output, caller.protocol);
     let mark = reply.mark();
     let looked_up = (ground.keys.figures.hits, ground.keys.figures.misses);
     let result = transaction.go_on(ground, reply.reborrow());
+    measure_whole(ground, caller, args, began, &result, reply.is_error(mark));
     finish(ground, caller, result, reply, mark, looked_up)
 }
 
@@ -267,6 +265,26 @@ fn measure_ended(
     }
 }
 
+/// Notes how long EXEC or a script took, if it has just ended: other commands ran inside it.
+fn measure_whole(
+    ground: &mut Ground<'_>,
+    caller: Caller,
+    args: Args<'_>,
+    began: Instant,
+    result: &Result<(), Stop>,
+    is_error: bool,
+) {
+    let failed = match result {
+        Ok(()) => is_error,
+        Err(Stop::Error(_)) => true,
+        Err(_) => return,
+    };
+    ground.server.profile.began_at(began);
+    if let Ok(command) = find(args) {
+        measure(ground, caller, command, args, failed);
+    }
+}
+
 /// Notes how long a command took that has just ended.
 fn measure(
     ground: &mut Ground<'_>,
@@ -275,6 +293,7 @@ fn measure(
     args: Args<'_>,
     failed: bool,
 ) {
+    ground.server.stats.commands += 1;
     let Server { profile, config, now_ms, .. } = &mut *ground.server;
     let (us, time_s) = (profile.end(command, failed), *now_ms / 1000);
     let is_slow = u64::try_from(config.slowlog_log_slower_than).is_ok_and(|most| us >= most);
@@ -308,7 +327,7 @@ fn admit(
     caller: Caller,
     args: Args<'_>,
 ) -> Result<&'static Command, Stop> {
-    let command = find(args)?;
+    let (_, command) = look_up(args)?;
     let admitted = admit_command(ground, caller, command, args);
     if matches!(admitted, Err(Stop::Error(_))) {
         ground.server.profile.reject(command);
@@ -322,6 +341,7 @@ fn admit_command(
     command: &Command,
     args: Args<'_>,
 ) -> Result<(), Stop> {
+    find(args)?;
     if !caller.authenticated && !command.flags.has(NO_AUTH) {
         return Err(Error::fixed("NOAUTH Authentication required.").into());
     }
@@ -336,15 +356,8 @@ fn admit_command(
 }
 
 /// Finds the row of a command, or of its subcommand, and checks the arity.
-pub fn find(args: Args<'_>) -> Result<&'static Command, Stop> {
-    let Some(command) = commands::find(args.get(0)) else { return Err(unknown(args).into()) };
-    let mut found = command;
-    if !command.subcommands.is_empty() && args.len() > 1 {
-        let Some(subcommand) = command.subcommand(args.get(1)) else {
-            return Err(commands::unknown_subcommand(args).into());
-        };
-        found = subcommand;
-    }
+fn find(args: Args<'_>) -> Result<&'static Command, Stop> {
+    let (command, found) = look_up(args)?;
     if found.takes(args.len()) {
         return Ok(found);
     }
@@ -354,6 +367,18 @@ pub fn find(args: Args<'_>) -> Result<&'static Command, Stop> {
     };
     let text = format!("ERR wrong number of arguments for '{name}' command");
     Err(Error::new(text).into())
+}
+
+/// Finds the row of a command, and that of its subcommand, which may be the same.
+fn look_up(args: Args<'_>) -> Result<(&'static Command, &'static Command), Stop> {
+    let Some(command) = commands::find(args.get(0)) else { return Err(unknown(args).into()) };
+    if command.subcommands.is_empty() || args.len() < 2 {
+        return Ok((command, command));
+    }
+    match command.subcommand(args.get(1)) {
+        Some(subcommand) => Ok((command, subcommand)),
+        None => Err(commands::unknown_subcommand(args).into()),
+    }
 }
 
 /// Refuses what changes something while the disk is full, unless it frees room.

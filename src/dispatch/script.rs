@@ -24,6 +24,7 @@ const REPLY_BYTES: usize = 64;
 
 /// A script that has begun.
 pub(super) struct Script {
+    began: Instant,
     routine: Option<Routine>,
     next: Option<Answer>,
     caller: Caller,
@@ -62,6 +63,7 @@ pub(super) fn begin(
     let args = args.skip(3).to_owned_args();
     let run = Run { sha, args, keys, protocol: caller.protocol, until };
     Script {
+        began: ground.server.profile.began(),
         routine: Some(routine),
         next: Some(Answer::Order(Order::Run(Box::new(run)))),
         caller,
@@ -73,6 +75,11 @@ pub(super) fn begin(
 }
 
 impl Script {
+    /// When its command began.
+    pub(super) fn began(&self) -> Instant {
+        self.began
+    }
+
     /// Runs it until it ends or has to let others be served.
     pub(super) fn go_on(mut self, ground: &mut Ground<'_>) -> Came {
         let mut routine = self.routine.take().expect("a script goes on until it has ended");
@@ -121,7 +128,7 @@ impl Script {
         if let Some(stop) = self.stopped.take() {
             return Err(stop);
         }
-        if ended == Ended::Failed {
+        if let Ended::Failed { counted: false } = ended {
             let text = reply.strip_prefix(b"-").unwrap_or(&reply).trim_ascii_end();
             ground.server.count_error(&Error::new(text));
         }
@@ -158,24 +165,37 @@ impl Script {
     }
 
     /// Finds a command that the script may run.
-    fn admit(&self, ground: &Ground<'_>, args: Args<'_>) -> Result<&'static Command, Stop> {
-        let refused = |text| Err(Error::fixed(text).into());
+    fn admit(&self, ground: &mut Ground<'_>, args: Args<'_>) -> Result<&'static Command, Stop> {
         let Some(command) = commands::resolve(args.get(0), args.try_get(1)) else {
-            return refused("ERR Unknown Redis command called from script");
+            return Err(Error::fixed("ERR Unknown Redis command called from script").into());
         };
-        if !command.takes(args.len()) {
+        let admitted = self.admit_command(ground, command, args.len());
+        if matches!(admitted, Err(Stop::Error(_))) {
+            ground.server.profile.reject(command);
+        }
+        admitted.map(|()| command)
+    }
+
+    fn admit_command(
+        &self,
+        ground: &Ground<'_>,
+        command: &Command,
+        args: usize,
+    ) -> Result<(), Stop> {
+        let refused = |text| Err(Error::fixed(text).into());
+        if !command.takes(args) {
             return refused("ERR Wrong number of args calling Redis command from script");
         }
         if command.flags.has(NOSCRIPT) || !command.subcommands.is_empty() {
             return refused("ERR This Redis command is not allowed from script");
         }
-        if command.flags.has(WRITE) {
-            if self.read_only {
-                return refused("ERR Write commands are not allowed from read-only scripts.");
-            }
-            admit_disk(ground, command.flags.has(FREES))?;
+        if !command.flags.has(WRITE) {
+            return Ok(());
         }
-        Ok(command)
+        if self.read_only {
+            return refused("ERR Write commands are not allowed from read-only scripts.");
+        }
+        admit_disk(ground, command.flags.has(FREES))
     }
 }
 

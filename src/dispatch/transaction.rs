@@ -7,7 +7,7 @@
 //! transaction of one.
 
 use super::script::{self, Came, Script};
-use super::{Caller, Ground, admit_batch, admit_bytes, admit_disk, note, run};
+use super::{Caller, Ground, admit_batch, admit_bytes, admit_disk, measure, note, run};
 use crate::command::client::Queue;
 use crate::command::table::{FREES, NO_MULTI, WRITE};
 use crate::command::{Command, Error, Need, Program, Stop};
@@ -15,6 +15,7 @@ use crate::commands::transactions::runs_at_once;
 use crate::keyspace::reply_too_long;
 use crate::layout::op::Db;
 use crate::resp::{Args, Protocol, Reply, Span};
+use std::time::Instant;
 
 /// A transaction is parked so often; then it reads what it lacks while everybody waits.
 const PARKS_MAX: u32 = 16;
@@ -22,6 +23,7 @@ const PARKS_MAX: u32 = 16;
 /// A transaction that is running.
 pub(super) struct Transaction {
     caller: Caller,
+    began: Instant,
     work: Work,
     /// The script of it that has begun.
     script: Option<Script>,
@@ -119,7 +121,8 @@ pub(super) fn exec(ground: &mut Ground<'_>, caller: Caller, reply: Reply<'_>) ->
     let admitted = admit(ground, &queue);
     let running = Running { queue, at: 0, replies: Vec::new(), lacks: None };
     let work = Work::Queue(running);
-    let transaction = Transaction { caller, work, script: None, before };
+    let began = ground.server.profile.began();
+    let transaction = Transaction { caller, began, work, script: None, before };
     match admitted {
         Ok(()) => transaction.begin(ground).go_on(ground, reply),
         Err(stop) => transaction.end(ground, Err(stop)),
@@ -138,8 +141,9 @@ pub(super) fn eval(
         admit_bytes(ground, false, args.total_bytes())?;
     }
     let before = (caller.db, caller.protocol);
-    let mut transaction =
-        Transaction { caller, work: Work::Script, script: None, before }.begin(ground);
+    let began = ground.server.profile.began();
+    let transaction = Transaction { caller, began, work: Work::Script, script: None, before };
+    let mut transaction = transaction.begin(ground);
     transaction.script = Some(script::begin(ground, caller, program, args));
     transaction.go_on(ground, reply)
 }
@@ -164,6 +168,11 @@ impl Transaction {
         self
     }
 
+    /// When its command began.
+    pub(super) fn began(&self) -> Instant {
+        self.began
+    }
+
     /// Who runs it.
     pub(super) fn caller(&self) -> Caller {
         self.caller
@@ -177,6 +186,7 @@ impl Transaction {
     ) -> Result<(), Stop> {
         let result = loop {
             if let Some(script) = self.script.take() {
+                let began = script.began();
                 match script.go_on(ground) {
                     Came::Pauses(script) => {
                         self.script = Some(script);
@@ -188,6 +198,7 @@ impl Transaction {
                             break result.map(|bytes| reply.raw(bytes));
                         }
                         Work::Queue(running) => {
+                            running.measure_script(ground, self.caller, began, &result);
                             let taken = match result {
                                 // What it did is to be taken back, and with it all.
                                 Err(stop @ Stop::Error(_)) => Err(stop),
@@ -274,6 +285,24 @@ impl Running {
             }
         }
         Ok(None)
+    }
+
+    /// Notes how long a script of the queue took, which has come to an end.
+    fn measure_script(
+        &self,
+        ground: &mut Ground<'_>,
+        caller: Caller,
+        began: Instant,
+        result: &Result<Vec<u8>, Stop>,
+    ) {
+        let failed = match result {
+            Ok(reply) => reply.starts_with(b"-"),
+            Err(Stop::Error(_)) => true,
+            Err(_) => return,
+        };
+        let Some((command, args)) = self.queue.commands.get(self.at - 1) else { return };
+        ground.server.profile.began_at(began);
+        measure(ground, caller, command, args.args(), failed);
     }
 
     /// Takes in how a command ended, and what of its reply is not written. Stops where the whole

@@ -298,7 +298,6 @@ impl Engine {
                 }
                 session.grant = None;
                 session.consume(end);
-                self.server.stats.commands += 1;
                 // Behind SHUTDOWN nothing runs any more.
                 !session.unread().is_empty() && self.server.shutdown.is_none()
             }
@@ -336,6 +335,8 @@ impl Engine {
         let Some(mut session) = self.sessions.remove(&id) else { return };
         self.server.scripts.killed |= self.server.shutdown.is_some();
         let (start, gated) = (session.output.len(), session.is_gated());
+        let end = session.request_len();
+        let args = session.parser.args(&session.input[session.at..]);
         let mut ground = Ground {
             keys: &mut self.keys,
             clients: &mut self.clients,
@@ -343,12 +344,11 @@ impl Engine {
             group: &mut self.group,
             paused: &mut self.paused,
         };
-        let ran = dispatch::go_on(&mut ground, &mut session.output);
+        let ran = dispatch::go_on(&mut ground, args, &mut session.output);
         if !matches!(ran, Ran::Paused) {
             self.server.scripts.busy = false;
             self.server.scripts.killed = false;
             session.parked = None;
-            let end = session.request_len();
             self.conclude(id, &mut session, ran, start, end);
         }
         if !gated && session.is_gated() {
@@ -477,7 +477,6 @@ impl Engine {
         }
         let start = session.output.len();
         crate::resp::Reply::new(&mut session.output, protocol).error_bytes(&error.0);
-        self.server.stats.commands += 1;
         self.server.count_error(error);
         let end = session.request_len();
         session.consume(end);
@@ -497,6 +496,14 @@ impl Engine {
     /// Disconnects a client, now or once it has its replies.
     pub fn close(&mut self, id: ClientId, how: Closing) {
         self.clients.close(id, how);
+    }
+
+    /// Clients that are to be disconnected at once, since the last call.
+    pub fn take_over(&mut self) -> Vec<ClientId> {
+        let (over, later) =
+            self.clients.take_doomed().into_iter().partition(|id| self.is_over(*id));
+        self.ready.extend::<Vec<_>>(later);
+        over
     }
 
     /// Clients that have something to send or are to be disconnected, since the last call.
@@ -530,6 +537,7 @@ impl Engine {
     /// So many bytes of them were sent.
     pub fn sent(&mut self, id: ClientId, bytes: usize) {
         self.server.stats.bytes_out += bytes as u64;
+        self.server.stats.writes += 1;
         if let Some(session) = self.sessions.get_mut(&id) {
             session.sent(bytes);
             if session.held {

@@ -38,7 +38,8 @@ pub(super) struct Upkeep {
     /// Keys that are loaded only to see whether they have expired.
     looked_for: HashSet<(Db, Key)>,
     next_round_us: u64,
-    commands_before: u64,
+    /// Commands, and bytes in and out, as they were counted in the last round.
+    counted: [u64; 3],
     active: bool,
 }
 
@@ -184,9 +185,11 @@ impl Engine {
     }
 
     fn round(&mut self) {
-        let commands = self.server.stats.commands.saturating_sub(self.upkeep.commands_before);
-        self.upkeep.commands_before = self.server.stats.commands;
-        self.server.stats.commands_per_s = commands * 1_000_000 / ROUND_US;
+        let stats = &mut self.server.stats;
+        let now = [stats.commands, stats.bytes_in, stats.bytes_out];
+        let before = std::mem::replace(&mut self.upkeep.counted, now);
+        let rate = |at: usize| now[at].saturating_sub(before[at]) * 1_000_000 / ROUND_US;
+        (stats.commands_per_s, stats.bytes_per_s) = (rate(0), [rate(1), rate(2)]);
         if self.upkeep.trash && self.is_free(Lane::Sweeper) {
             self.post(Job::Sweep);
         }

@@ -86,8 +86,11 @@ pub struct Opened<'a> {
 pub enum Ended {
     /// The script's result was written.
     Replied,
-    /// An error left the script and was written.
-    Failed,
+    /// An error was written: one that left the script, or its result.
+    Failed {
+        /// A command of the script had replied with it.
+        counted: bool,
+    },
     /// The host wanted it to end. Nothing was written.
     Stopped,
 }
@@ -192,7 +195,7 @@ impl Opened<'_> {
         let ended = self.run_kept(sha, keys, args, reply).unwrap_or_else(|error| {
             reply.rewind(mark);
             fail_plainly(reply, sha, error.to_string().as_bytes());
-            Ended::Failed
+            Ended::Failed { counted: false }
         });
         let stopped = self.kept.state.is_stopped();
         if stopped {
@@ -221,15 +224,14 @@ impl Opened<'_> {
         let call = self.kept.sandbox.call(lua, function, keys, args)?;
         state.watch_main(lua);
         let (ok, result) = state.limited(lua, || call.run())??;
-        if ok {
-            reply::write(lua, state, result, reply)?;
-            return Ok(Ended::Replied);
-        }
+        let mark = reply.mark();
+        let counted = raise::is_counted(&result)?;
         match result {
+            result if ok => reply::write(lua, state, result, reply)?,
             Value::Table(table) => reply.error_bytes(&raise::noted(lua, sha, &table)?),
             other => fail_plainly(reply, sha, &raise::text_of(lua, other)?),
         }
-        Ok(Ended::Failed)
+        Ok(if reply.is_error(mark) { Ended::Failed { counted } } else { Ended::Replied })
     }
 }
 

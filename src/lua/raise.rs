@@ -9,6 +9,8 @@ use rlua::{Error, Lua, Result, Table, Value};
 
 /// Chunk name of what is written in Lua here; its frames are taken for those of C functions.
 pub(super) const PRELUDE: &str = "=[C]";
+/// Field of an error that a command replied with: it was counted then. Scripts see it, as in Redis.
+const COUNTED: &str = "ignore_error_stats_update";
 /// What is said of an error without a text.
 const UNKNOWN: &str = "ERR unknown error";
 
@@ -80,8 +82,16 @@ fn unwrap(error: &Error) -> Raised {
 /// `{err = text}` of a command, which says that it was counted as an error already.
 pub(super) fn reply_table<'lua>(lua: &'lua Lua, text: &[u8]) -> Result<Table<'lua>> {
     let table = error_table(lua, text)?;
-    table.raw_set("ignore_error_stats_update", true)?;
+    table.raw_set(COUNTED, true)?;
     Ok(table)
+}
+
+/// Whether this is an error that a command replied with.
+pub(super) fn is_counted(value: &Value<'_>) -> Result<bool> {
+    match value {
+        Value::Table(table) => table.raw_get(COUNTED),
+        _ => Ok(false),
+    }
 }
 
 /// `{err = text}`
@@ -134,7 +144,8 @@ pub(super) fn note<'lua>(lua: &'lua Lua, value: Value<'lua>) -> Result<Table<'lu
             table
         }
         Value::Error(error) => match unwrap(&error) {
-            Raised::Table(text) | Raised::Reply(text) => error_table(lua, &text)?,
+            Raised::Table(text) => error_table(lua, &text)?,
+            Raised::Reply(text) => reply_table(lua, &text)?,
             Raised::Text(text) => error_table(lua, &with_code(&text))?,
             Raised::Stop => return lua.create_table(),
         },

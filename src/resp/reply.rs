@@ -81,6 +81,11 @@ impl<'a> Reply<'a> {
         self.out.truncate(mark);
     }
 
+    /// Whether what was written since `mark` begins with an error.
+    pub fn is_error(&self, mark: usize) -> bool {
+        self.out.get(mark) == Some(&b'-')
+    }
+
     /// Bytes written since `mark`.
     pub fn written_since(&self, mark: usize) -> usize {
         self.out.len().saturating_sub(mark)

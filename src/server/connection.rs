@@ -60,6 +60,7 @@ impl Connection {
                 Ok(bytes) => {
                     self.readable = bytes == room;
                     engine.server.stats.bytes_in += bytes as u64;
+                    engine.server.stats.reads += 1;
                     engine.run(self.id);
                 }
                 Err(rustix::io::Errno::AGAIN) => self.readable = false,

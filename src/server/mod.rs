@@ -300,6 +300,15 @@ impl Server {
         let id = connection.id;
         let stopping = self.engine.shutdown().is_some();
         let read = if stopping { State::Open } else { connection.read(&mut self.engine) };
+        // Whoever was killed is cut off before the reply says so.
+        for doomed in self.engine.take_over() {
+            if doomed != id
+                && let Some(token) = self.tokens.get(&doomed).copied()
+            {
+                self.drop_client(token);
+            }
+        }
+        let Some(connection) = self.connections.get_mut(&token) else { return };
         if read == State::Closed || self.engine.is_over(id) {
             return self.drop_client(token);
         }

@@ -382,4 +382,33 @@ pub const SCRIPTS: &[(&str, &str)] = &[
         "MULTI\n6x SET k$ *900\nSADD s 40[m&]\nEXEC\n? k3\n=\nMULTI\n6x SET k$ *1000\n\
         SREM s 5-39[m&]\nDEL k0\nEXEC\nSET a 1\nMULTI\n4x DEL k$\nEXEC",
     ),
+    (
+        "scripts",
+        "EVAL \"redis.call('set','a',unpack(ARGV)) redis.call('sadd','s','a','b') \
+        return redis.call('incr','n')\" 0 *9\n? a\n=\n\
+        EVAL \"redis.call('del','a') redis.call('hset','h','f',unpack(ARGV)) \
+        redis.call('zadd','z',1,'a',1,'b') redis.call('incr','n') \
+        return redis.pcall('incr','h')\" 0 *700\n?z z\n\
+        EVAL \"redis.call('srem','s','a','b') redis.call('append','n',unpack(ARGV)) \
+        redis.call('rename','h','i') return redis.call('incr','n')\" 0 *20\n=\n\
+        EVAL \"redis.call('set','a',1) redis.call('flushdb') \
+        redis.call('set','b',unpack(ARGV)) error('end')\" 0 *9\n? b",
+    ),
+    (
+        "scripts that lack something",
+        "! cold 70\n! cache 3000\nMSET a *200 b *200 c *300\nHSET h 8[f& *9]\nZADD z 8[& m&]\n=\n\
+        restart\nEVAL \"redis.call('append','a','end') redis.call('hset','h','f1','v','f9',1) \
+        redis.call('zincrby','z',3,'m2') return redis.call('del','b')\" 0\n?h h\n=\nrestart\n\
+        EVAL \"for i=1,3 do redis.call('append','a',i) end redis.call('zrem','z','m1','m2') \
+        redis.call('rename','h','i') redis.call('copy','a','b') redis.call('select',1) \
+        redis.call('set','d',1) return redis.call('swapdb',0,1)\" 0\nSELECT 1\n? a\n?h i\n\
+        MULTI\nHDEL i f1\nEVAL \"return redis.call('move','z',0)\" 0\nAPPEND a *9\nEXEC",
+    ),
+    (
+        "scripts larger than a segment",
+        "EVAL \"for i=1,6 do redis.call('set','k'..i,unpack(ARGV)) end\" 0 *900\n? k3\n=\n\
+        EVAL \"for i=1,6 do redis.call('append','k'..i,unpack(ARGV)) end \
+        return redis.call('del','k1')\" 0 *500\nSET a 1\n\
+        EVAL \"for i=2,6 do redis.call('del','k'..i) end\" 0",
+    ),
 ];

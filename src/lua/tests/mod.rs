@@ -78,7 +78,7 @@ fn eval(lua: &mut Interpreter, host: &mut Fake, protocol: Protocol, script: &[u8
         }
     };
     assert_eq!(ended == Ended::Stopped, out.is_empty());
-    assert_eq!(ended == Ended::Failed, out.starts_with(b"-") && position(&out, &sha).is_some());
+    assert_eq!(matches!(ended, Ended::Failed { .. }), out.starts_with(b"-"));
     match position(&out, &sha) {
         Some(at) => [&out[..at], b"<sha>", &out[at + sha.len()..]].concat(),
         None => out,
