@@ -1,6 +1,6 @@
 //! SLOWLOG and LATENCY: which commands took long, and what else did.
 
-use super::{container, full_name, help};
+use super::{container, full_name, help, latency_report, quoting};
 use crate::base::number::parse_i64;
 use crate::command::profile::Calls;
 use crate::command::table::{ADMIN, Flags, LOADING, NO_KEY, NOSCRIPT, STALE, row};
@@ -25,6 +25,12 @@ pub const COMMANDS: &[Command] = &[
 
 #[rustfmt::skip] // A row is a line, and its documentation the next.
 const LATENCY: &[Command] = &[
+    row("doctor", 2, NO_KEY, LATENT, doctor, "")
+        .doc("server", "2.8.13", "Says what the samples tell, and what to do.")
+        .tips(EACH_NODE),
+    row("graph", 3, NO_KEY, LATENT, graph, "event")
+        .doc("server", "2.8.13", "Draws the samples of an event.")
+        .tips(EACH_NODE),
     row("help", 2, NO_KEY, LOADING.and(STALE), latency_help, "")
         .doc("server", "2.8.13", "Lists the subcommands."),
     row("histogram", -2, NO_KEY, LATENT, histogram, "[command [command ...]]")
@@ -113,6 +119,27 @@ fn latest(cx: &mut Cx<'_, '_>) -> Result {
     Ok(Done)
 }
 
+fn doctor(cx: &mut Cx<'_, '_>) -> Result {
+    let (server, now_s) = (&cx.server, cx.server.now_ms / 1000);
+    let events = server.profile.events.iter().map(|(name, event)| (*name, event));
+    let threshold_ms = server.config.latency_monitor_threshold;
+    let text = latency_report::doctor(events, threshold_ms, now_s);
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(Done)
+}
+
+fn graph(cx: &mut Cx<'_, '_>) -> Result {
+    let (wanted, now_s) = (cx.args.get(2), cx.server.now_ms / 1000);
+    let mut events = cx.server.profile.events.iter();
+    let found = events.find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(wanted));
+    let Some((name, event)) = found.filter(|(_, event)| !event.samples.is_empty()) else {
+        return quoting("ERR No samples available for event '", wanted, "'");
+    };
+    let text = latency_report::graph(name, event, now_s);
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(Done)
+}
+
 fn history(cx: &mut Cx<'_, '_>) -> Result {
     let wanted = cx.args.get(2);
     let mut events = cx.server.profile.events.iter();
@@ -196,6 +223,10 @@ fn slowlog_help(cx: &mut Cx<'_, '_>) -> Result {
 
 fn latency_help(cx: &mut Cx<'_, '_>) -> Result {
     let lines = [
+        "DOCTOR",
+        "    Say what the samples tell, and what to do.",
+        "GRAPH <event>",
+        "    Draw the samples of an event.",
         "HISTOGRAM [COMMAND ...]",
         "    Reply with how often commands took how long.",
         "HISTORY <event>",

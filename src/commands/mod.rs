@@ -19,6 +19,7 @@ pub mod info;
 pub mod introspection;
 pub mod keys;
 pub mod latency;
+mod latency_report;
 mod lcs;
 pub mod memory;
 mod ordered;

@@ -34,7 +34,7 @@ MISSING = [
      "client|caching client|getredir client|tracking client|trackinginfo"),
     ("clients held up", "not yet", "client|pause client|unpause client|reply client|no-touch"),
     ("looking inside", "not yet",
-     "monitor latency|doctor latency|graph memory|malloc-stats"),
+     "monitor memory|malloc-stats"),
     ("debugging Redis", "not yet: they test or show Redis itself", "debug lolwut"),
     ("replication", "not yet: this server is a master without replicas",
      "failover psync replconf sync wait waitaof"),

@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness
 import redis
 from harness import Server, run
-from words import read_words
+from words import add_options, read_words
 
 BATCH = 1000
 SAMPLE = 1000
@@ -203,8 +203,8 @@ def only_numbers(server):
             shutil.rmtree(os.path.join(server.root, name))
 
 
-def all_words(kind):
-    model = Model(read_words())
+def all_words(kind, every):
+    model = Model(read_words(every))
     server, begin = Server(kind, harness.scratch(in_memory=True)).start(), time.monotonic()
     r = client(server)
     load(r, model)
@@ -305,7 +305,7 @@ def by_hand():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--redis", action="store_true", help="run redis-server instead of dredis")
+    add_options(parser)
     options = parser.parse_args()
     kind = "redis" if options.redis else "dredis"
     harness.need_tools("ls", "cat")
@@ -313,7 +313,7 @@ def main():
     begin = time.monotonic()
     if kind == "dredis":
         by_hand()
-    model = all_words(kind)
+    model = all_words(kind, options.every)
     print("%d words in %d collections in %.1f s" % (
         len(model.words), len(model.letters) + 2, time.monotonic() - begin))
 

@@ -22,11 +22,16 @@ WORDS = "/usr/share/dict/words"
 SAMPLE = 2000
 
 
-def read_words():
+def add_options(parser):
+    parser.add_argument("--redis", action="store_true", help="run redis-server instead of dredis")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th word")
+
+
+def read_words(every=1):
     if not os.path.exists(WORDS):
         harness.skip("%s is not there (Debian: wamerican)" % WORDS)
     with open(WORDS, "rb") as file:
-        return sorted(set(file.read().split()))
+        return sorted(set(file.read().split()))[::every]
 
 
 def load(server, words):
@@ -76,10 +81,10 @@ def look(server, words):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--redis", action="store_true", help="run redis-server instead of dredis")
+    add_options(parser)
     options = parser.parse_args()
     kind = "redis" if options.redis else "dredis"
-    words = read_words()
+    words = read_words(options.every)
     harness.need_tools("redis-cli", "grep")
     harness.need_server(kind)
     server, begin = Server(kind, harness.scratch()).start(), time.monotonic()
