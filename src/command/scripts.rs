@@ -10,6 +10,8 @@ use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use hashbrown::HashMap;
 use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// Bytes of the interpreter's stack; what it does not use takes no memory.
@@ -86,6 +88,7 @@ pub enum Outcome {
 struct Link<'y> {
     yielder: &'y Yielder<Answer, Ask>,
     until: &'y Cell<Instant>,
+    stopping: Arc<AtomicUsize>,
 }
 
 impl Host for Link<'_> {
@@ -104,7 +107,8 @@ impl Host for Link<'_> {
     }
 
     fn proceed(&mut self) -> bool {
-        if Instant::now() < self.until.get() {
+        let stopping = self.stopping.load(Ordering::Relaxed) > 0;
+        if Instant::now() < self.until.get() && !stopping {
             return true;
         }
         match self.yielder.suspend(Ask::Pause) {
@@ -126,9 +130,14 @@ impl Host for Link<'_> {
 }
 
 /// Carries out orders until there is none.
-fn work(bytes_max: usize, yielder: &Yielder<Answer, Ask>, first: Answer) {
+fn work(
+    bytes_max: usize,
+    stopping: Arc<AtomicUsize>,
+    yielder: &Yielder<Answer, Ask>,
+    first: Answer,
+) {
     let until = Cell::new(Instant::now());
-    let mut link = Link { yielder, until: &until };
+    let mut link = Link { yielder, until: &until, stopping };
     Interpreter::new(bytes_max).open(&mut link, |lua| {
         let mut answer = first;
         while let Answer::Order(order) = answer {
@@ -161,6 +170,8 @@ pub struct Scripts {
     pub busy: bool,
     /// It is to end.
     pub killed: bool,
+    /// How often the server was told to stop: scripts pause then, so that it can.
+    pub stopping: Arc<AtomicUsize>,
 }
 
 impl Scripts {
@@ -184,8 +195,9 @@ impl Scripts {
         self.interpreter.take().unwrap_or_else(|| {
             let stack = DefaultStack::new(STACK_BYTES);
             let stack = stack.expect("an address space has room for a stack");
+            let stopping = self.stopping.clone();
             Routine::with_stack(stack, move |yielder, first| {
-                work(bytes_max as usize, yielder, first);
+                work(bytes_max as usize, stopping, yielder, first);
             })
         })
     }

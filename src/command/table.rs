@@ -39,7 +39,7 @@ pub const MOVABLE: Flags = Flags(1 << 13);
 pub const NO_ASYNC_LOADING: Flags = Flags(1 << 15);
 /// As Redis' `no_mandatory_keys`.
 pub const NO_MANDATORY_KEYS: Flags = Flags(1 << 16);
-/// As Redis' `may_replicate`.
+/// Waits while CLIENT PAUSE stops writes, though it is not sure to write. COMMAND does not tell.
 pub const MAY_REPLICATE: Flags = Flags(1 << 17);
 /// Runs even while the backlog is full or the disk is: it frees room (DEL, UNLINK, FLUSHALL).
 pub const FREES: Flags = Flags(1 << 14);

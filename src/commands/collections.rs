@@ -217,7 +217,7 @@ pub(super) fn parse_picks(text: &[u8], doubled: bool) -> Result<Picks> {
 }
 
 /// Refuses picks that would make a reply beyond its bound.
-pub(super) fn admit_picks(cx: &Cx<'_, '_>, picks: Picks) -> Result<()> {
+fn admit_picks(cx: &Cx<'_, '_>, picks: Picks) -> Result<()> {
     match picks {
         Picks::Any(count) if cx.admit_reply(count.saturating_mul(PICK_BYTES)).is_err() => {
             fail(OUT_OF_RANGE)
@@ -244,6 +244,10 @@ pub(super) fn pick(
     };
     let slot = cx.keys.open_as(cx.db, key, want, by)?;
     let granted = take_grant(cx)?;
+    if cx.keys.collection(slot, kind)?.is_none() {
+        return Ok((slot, Vec::new()));
+    }
+    admit_picks(cx, picks)?;
     let Some(value) = cx.keys.collection(slot, kind)? else { return Ok((slot, Vec::new())) };
     if value.is_complete() {
         return Ok((slot, pick_known(value, picks, &mut cx.server.rng)));

@@ -4,7 +4,7 @@
 //! knows where fields are kept.
 
 use super::collections::{
-    BULK_BYTES, Picks, admit_picks, parse_picks, pick, reply_all, reply_count, reply_step,
+    BULK_BYTES, Picks, parse_picks, pick, reply_all, reply_count, reply_step,
 };
 use super::{integer, is};
 use crate::base::bytes::Bytes;
@@ -260,7 +260,6 @@ fn hrandfield(cx: &mut Cx<'_, '_>) -> Result {
     if args.len() > 4 || (args.len() == 4 && !with_values) {
         return fail(SYNTAX);
     }
-    admit_picks(cx, picks)?;
     let (slot, picked) = pick(cx, key, Type::Hash, picks, Use::Read)?;
     let hash = cx.keys.hash(slot)?.filter(|_| with_values);
     let value = |field: &Bytes| hash.and_then(|hash| hash.get(field)).map(|value| value.as_slice());

@@ -3,9 +3,9 @@
 use super::{all, container, find, full_name, help, is, resolve};
 use crate::base::glob::{Case, matches};
 use crate::command::table::{
-    ADMIN, ALLOW_BUSY, DENYOOM, FAST, Flags, KeySpec, LOADING, MAY_REPLICATE, MOVABLE,
-    NO_ASYNC_LOADING, NO_AUTH, NO_KEY, NO_MANDATORY_KEYS, NO_MULTI, NOSCRIPT, READ, SKIP_MONITOR,
-    SKIP_SLOWLOG, STALE, WRITE, row,
+    ADMIN, ALLOW_BUSY, DENYOOM, FAST, Flags, KeySpec, LOADING, MOVABLE, NO_ASYNC_LOADING, NO_AUTH,
+    NO_KEY, NO_MANDATORY_KEYS, NO_MULTI, NOSCRIPT, READ, SKIP_MONITOR, SKIP_SLOWLOG, STALE, WRITE,
+    row,
 };
 use crate::command::{Command, Cx, Done, Reply, Result, SYNTAX, fail};
 use crate::resp::Args;
@@ -68,7 +68,6 @@ const FLAG_NAMES: &[(Flags, &str)] = &[
     (MOVABLE, "movablekeys"),
     (NO_ASYNC_LOADING, "no_async_loading"),
     (NO_MANDATORY_KEYS, "no_mandatory_keys"),
-    (MAY_REPLICATE, "may_replicate"),
     (NO_MULTI, "no_multi"),
     (ALLOW_BUSY, "allow_busy"),
 ];

@@ -6,7 +6,7 @@
 use super::collections::BULK_BYTES;
 use super::{integer, is};
 use crate::backlog::Said;
-use crate::base::glob::{Case, matches};
+use crate::base::glob::{Case, Pattern};
 use crate::command::table::{NO_KEY, READ, row};
 use crate::command::{
     Command, Cx, Db, Done, Grant, Key, Keyspace, Need, Reply, Result, SYNTAX, Stop, Use, Want, fail,
@@ -54,8 +54,8 @@ fn keys(cx: &mut Cx<'_, '_>) -> Result {
 /// KEYS in a transaction.
 fn keys_now(cx: &mut Cx<'_, '_>, pattern: &[u8]) -> Result {
     let names = cx.keys.all_names(cx.db)?;
-    let fits = |name: &&Key| pattern == b"*" || matches(pattern, name, Case::Sensitive);
-    let found: Vec<&Key> = names.iter().filter(fits).collect();
+    let pattern = Pattern::new(pattern, Case::Sensitive);
+    let found: Vec<&Key> = names.iter().filter(|name| pattern.fits(name)).collect();
     cx.admit_reply(found.iter().map(|name| name.len() + BULK_BYTES).sum())?;
     cx.reply.array(found.len());
     found.into_iter().for_each(|name| cx.reply.bulk(name));
@@ -64,7 +64,7 @@ fn keys_now(cx: &mut Cx<'_, '_>, pattern: &[u8]) -> Result {
 
 /// The options of SCAN.
 pub(super) struct Options<'a> {
-    pattern: Option<&'a [u8]>,
+    pattern: Option<Pattern<'a>>,
     count: usize,
     kind: Option<&'a [u8]>,
 }
@@ -83,9 +83,7 @@ impl<'a> Options<'a> {
 
     /// Whether a name fits the pattern.
     pub(super) fn admits(&self, name: &[u8]) -> bool {
-        // As in Redis, this pattern alone matches the empty name too.
-        let pattern = self.pattern.filter(|pattern| *pattern != b"*");
-        pattern.is_none_or(|pattern| matches(pattern, name, Case::Sensitive))
+        self.pattern.as_ref().is_none_or(|pattern| pattern.fits(name))
     }
 
     fn parse(mut args: impl Iterator<Item = &'a [u8]>) -> Result<Options<'a>> {
@@ -98,7 +96,7 @@ impl<'a> Options<'a> {
                     _ => return fail(SYNTAX),
                 };
             } else if is(option, "match") {
-                options.pattern = Some(value);
+                options.pattern = Some(Pattern::new(value, Case::Sensitive));
             } else if is(option, "type") {
                 options.kind = Some(value);
             } else {

@@ -4,7 +4,7 @@
 //! where members are kept.
 
 use super::collections::{
-    BULK_BYTES, Picks, admit_picks, parse_picks, pick, reply_all, reply_count, reply_step,
+    BULK_BYTES, Picks, parse_picks, pick, reply_all, reply_count, reply_step,
 };
 use super::{integer, is};
 use crate::base::bytes::Bytes;
@@ -225,7 +225,6 @@ fn srandmember(cx: &mut Cx<'_, '_>) -> Result {
         return fail(SYNTAX);
     }
     let picks = parse_picks(args.get(2), false)?;
-    admit_picks(cx, picks)?;
     let (_, picked) = pick(cx, key, Type::Set, picks, Use::Read)?;
     admit_members(cx, picked.iter())?;
     cx.reply.array(picked.len());

@@ -1,6 +1,6 @@
 //! Commands on the members of a sorted set whose order does not matter: ZCARD, ZRANDMEMBER, ZSCAN.
 
-use super::collections::{Picks, admit_picks, parse_picks, pick, reply_count, reply_step};
+use super::collections::{Picks, parse_picks, pick, reply_count, reply_step};
 use super::is;
 use super::ordered::reply_members;
 use crate::base::number::{format_f64, format_f64_digits17};
@@ -60,7 +60,6 @@ fn zrandmember(cx: &mut Cx<'_, '_>) -> Result {
     if args.len() > 4 || (args.len() == 4 && !with_scores) {
         return fail(SYNTAX);
     }
-    admit_picks(cx, picks)?;
     let (slot, picked) = pick(cx, key, Type::Zset, picks, Use::Read)?;
     let shape = Shape::new(with_scores, cx.reply.protocol());
     let (reply, len) = (&mut cx.reply, picked.len());

@@ -17,7 +17,7 @@ use crate::command::table::{
 use crate::command::{BUSY, Command, Cx, Error, Grant, Need, Stop};
 use crate::commands;
 use crate::journal::Group;
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Keyspace, reply_too_long};
 use crate::layout::op::{Db, Seq};
 use crate::resp::{Args, Protocol, Reply};
 use std::time::Instant;
@@ -230,6 +230,7 @@ fn run(
     let paused = ground.server.pause_now().is_some();
     ground.keys.may_expire = ground.keys.backlog.bytes() <= bound && !paused;
     ground.keys.no_touch = caller.no_touch && command.name != "touch";
+    let mark = reply.mark();
     let mut cx = Cx {
         args,
         keys: ground.keys,
@@ -245,7 +246,14 @@ fn run(
     if matches!(result, Err(Stop::Park(Need::Loads))) && !matches!(cx.grant, Some(Grant::Done)) {
         *grant = cx.grant; // It finds it again when it has what it lacks.
     }
-    let result = result.map(drop);
+    let reply_max = cx.server.config.reply_bytes;
+    let written = cx.reply.written_since(mark) as u64;
+    let result = match result {
+        Ok(_) if written > reply_max && !command.flags.has(WRITE) => {
+            Err(reply_too_long(reply_max).into())
+        }
+        result => result.map(drop),
+    };
     measure_ended(ground, caller, command, args, &result);
     result
 }

@@ -128,6 +128,9 @@ impl Script {
         if let Some(stop) = self.stopped.take() {
             return Err(stop);
         }
+        if ended == Ended::Stopped {
+            return Err(Error::fixed(TOO_DEEP).into()); // Nobody here has stopped it.
+        }
         if let Ended::Failed { counted: false } = ended {
             let text = reply.strip_prefix(b"-").unwrap_or(&reply).trim_ascii_end();
             ground.server.count_error(&Error::new(text));
@@ -199,6 +202,9 @@ impl Script {
     }
 }
 
+/// The reply to who runs a script that cannot be asked whether it may go on.
+const TOO_DEEP: &str =
+    "ERR the script ran for too long with calls nested as deep as they can be, and was ended";
 /// The reply to who runs a script that was ended.
 const KILLED: &str = "ERR Script killed by user with SCRIPT KILL...";
 

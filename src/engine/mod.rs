@@ -81,6 +81,9 @@ pub struct Engine {
     leaving: Vec<ClientId>,
 }
 
+/// Room that is made for a request of which little has come.
+const READ_AHEAD_BYTES: usize = 16 << 10;
+
 /// Parked clients, by what they wait for.
 #[derive(Default)]
 struct Waiting {
@@ -246,7 +249,8 @@ impl Engine {
                 return !session.unread().is_empty();
             }
             Ok(Parsed::Incomplete { need }) => {
-                session.input.reserve(need.min(1 << 20));
+                // What is announced may never come: room for as much as is there already.
+                session.input.reserve(need.min(session.unread().len().max(READ_AHEAD_BYTES)));
                 return false;
             }
             Err(error) => {

@@ -3,7 +3,7 @@
 use super::ordering::{Brought, Zset};
 use super::{Job, Lane, Report, SAMPLE_NAMES, WALK_NAMES, Worker};
 use crate::base::bytes::Bytes;
-use crate::base::glob;
+use crate::base::glob::{Case, Pattern};
 use crate::base::number::push_i64;
 use crate::command::client::ClientId;
 use crate::disk::Wait;
@@ -78,10 +78,11 @@ impl ReaderWorker {
         overlay: &Overlay,
         bytes_max: u64,
     ) -> Result<Grant, Error> {
+        let pattern = Pattern::new(pattern, Case::Sensitive);
         let mut bulks = Vec::new();
         let mut count = 0;
         let mut add = |name: &[u8]| {
-            if pattern == b"*" || glob::matches(pattern, name, glob::Case::Sensitive) {
+            if pattern.fits(name) {
                 push_bulk(&mut bulks, name);
                 count += 1;
             }

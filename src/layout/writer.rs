@@ -308,10 +308,8 @@ impl TreeWriter {
         }
         match written {
             Ok(()) => Ok(made),
-            // A file has the name of the key's directory: a stranger, and not to be touched.
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory && !name.is_hashed() => {
-                Ok(Made::Refused)
-            }
+            // Something else has the name of the key's directory: a stranger, and not to be touched.
+            Err(error) if !name.is_hashed() && self.is_stranger(&dir, &error) => Ok(Made::Refused),
             Err(error) => {
                 if made == Made::New {
                     // No half key where there was nothing; what cannot be removed is replayed.
@@ -319,6 +317,18 @@ impl TreeWriter {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Whether this error says that a file, a symbolic link or the like is where `dir` should be.
+    fn is_stranger(&self, dir: &str, error: &io::Error) -> bool {
+        match error.kind() {
+            io::ErrorKind::NotADirectory => true,
+            io::ErrorKind::InvalidInput => {
+                let found = self.files.disk.stat(dir, Wait::Yes);
+                found.is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput)
+            }
+            _ => false,
         }
     }
 

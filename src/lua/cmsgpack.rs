@@ -62,25 +62,27 @@ fn pack<'lua>(lua: &'lua Lua, state: &Rc<State>, args: MultiValue<'lua>) -> Resu
         let text = "bad argument #0 to 'pack' (MessagePack pack needs input.)";
         return Err(error(lua, text));
     }
-    let mut out = Vec::new();
+    let mut packer = Packer { lua, state, out: Vec::new(), open: Vec::new(), steps: 0 };
     for value in args {
-        let mut packer = Packer { lua, state, out: &mut out, open: Vec::new() };
         packer.all(value)?;
     }
-    lua.create_string(out)
+    lua.create_string(packer.out)
 }
 
 struct Packer<'lua, 'a> {
     lua: &'lua Lua,
     state: &'a State,
-    out: &'a mut Vec<u8>,
+    out: Vec<u8>,
     open: Vec<Packing<'lua>>,
+    steps: u32,
 }
 
 impl<'lua> Packer<'lua, '_> {
     fn all(&mut self, value: Value<'lua>) -> Result<()> {
         self.value(value, 0.0)?;
+        self.state.step(self.lua, &mut self.steps, self.out.len())?;
         while let Some(open) = self.open.last_mut() {
+            self.state.step(self.lua, &mut self.steps, self.out.len())?;
             match open {
                 Packing::Array(_, next, len) if *next > *len => {
                     self.open.pop();

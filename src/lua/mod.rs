@@ -72,6 +72,8 @@ struct Kept {
     sandbox: Sandbox,
     scripts: HashMap<String, RegistryKey>,
     bytes_max: usize,
+    /// With more in use all garbage is collected after a run.
+    collect_above: usize,
     runs: u32,
 }
 
@@ -102,7 +104,9 @@ impl Interpreter {
         let state = State::new(&lua, bytes_max).expect(UNLIMITED);
         let state = Rc::new(state);
         let sandbox = Sandbox::new(&lua, &state).expect("the prelude is part of the server");
-        let kept = Kept { state, sandbox, scripts: HashMap::new(), bytes_max, runs: 0 };
+        let scripts = HashMap::new();
+        let collect_above = bytes_max / 2;
+        let kept = Kept { state, sandbox, scripts, bytes_max, collect_above, runs: 0 };
         Interpreter { lua, kept }
     }
 
@@ -145,10 +149,12 @@ impl Opened<'_> {
         let (flags, code) = shebang::split(body)?;
         let function = self.load(code).map_err(|error| compile_error(&error))?;
         let bytes_max = self.kept.bytes_max;
-        self.collect_if_above(bytes_max);
+        if self.lua.used_memory() > bytes_max {
+            self.collect();
+        }
         if self.lua.used_memory() > bytes_max {
             self.drop_function(function);
-            self.collect_if_above(0);
+            self.collect();
             return Err(b"ERR not enough memory to keep another script, try SCRIPT FLUSH".to_vec());
         }
         if let Some(before) = self.kept.scripts.insert(sha.to_owned(), function) {
@@ -168,12 +174,12 @@ impl Opened<'_> {
         debug_assert!(removed.is_ok(), "the key is of this state");
     }
 
-    /// Collects all garbage where more bytes than these are in use.
-    fn collect_if_above(&self, bytes: usize) {
-        if self.lua.used_memory() > bytes {
-            let collected = self.lua.gc_collect();
-            debug_assert!(collected.is_ok(), "{UNLIMITED}");
-        }
+    /// Collects all garbage, and next time when half of what is left of the memory is used.
+    fn collect(&mut self) {
+        let collected = self.lua.gc_collect();
+        debug_assert!(collected.is_ok(), "{UNLIMITED}");
+        let (used, max) = (self.lua.used_memory(), self.kept.bytes_max);
+        self.kept.collect_above = (max / 2).max(used + max.saturating_sub(used) / 2);
     }
 
     /// Bytes that the Lua state takes.
@@ -201,7 +207,9 @@ impl Opened<'_> {
         if stopped {
             reply.rewind(mark);
         }
-        self.collect_if_above(self.kept.bytes_max / 2);
+        if self.lua.used_memory() > self.kept.collect_above {
+            self.collect();
+        }
         self.kept.runs += 1;
         if self.kept.runs.is_multiple_of(RUNS_PER_COLLECTION) {
             let stepped = self.lua.gc_step();

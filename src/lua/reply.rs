@@ -36,9 +36,11 @@ pub(super) fn write<'lua>(
     out: &mut Reply<'_>,
 ) -> Result<()> {
     let script = state.protocol.get();
+    let (start, mut steps) = (out.mark(), 0);
     let mut writer = Writer { lua, state, script, out, open: Vec::new(), slots: 0 };
     writer.value(result)?;
     while let Some(value) = writer.next()? {
+        state.step(lua, &mut steps, writer.out.written_since(start))?;
         writer.value(value)?;
     }
     Ok(())

@@ -23,6 +23,13 @@ const SLACK_BYTES: usize = 1 << 20;
 /// Coroutines count instructions from 0 each time they go on: after so many the host is asked.
 const SWITCHES_PER_QUESTION: u32 = 100;
 
+/// After so many questions that could not be asked the script ends.
+const UNHEARD_MAX: u32 = 2_000;
+/// A long work of Rust asks the host every so many steps.
+const STEPS_PER_QUESTION: u32 = 10_000;
+/// What Lua says.
+const OUT_OF_MEMORY: &[u8] = b"not enough memory";
+
 /// What all functions of one interpreter share.
 pub(super) struct State {
     bytes_max: usize,
@@ -31,6 +38,8 @@ pub(super) struct State {
     stopped: Cell<bool>,
     switches: Cell<u32>,
     watched: Cell<bool>,
+    /// How many questions in a row could not be asked.
+    unheard: Cell<u32>,
     bridge: RegistryKey,
     question: RefCell<Option<Question>>,
     answer: RefCell<Option<Answer>>,
@@ -84,6 +93,7 @@ impl State {
             stopped: Cell::new(false),
             switches: Cell::new(0),
             watched: Cell::new(false),
+            unheard: Cell::new(0),
             bridge: lua.create_registry_value(true)?,
             question: RefCell::new(None),
             answer: RefCell::new(None),
@@ -102,6 +112,7 @@ impl State {
     pub(super) fn begin(&self) {
         self.stopped.set(false);
         self.switches.set(0);
+        self.unheard.set(0);
         self.protocol.set(Protocol::Resp2);
     }
 
@@ -165,7 +176,7 @@ impl State {
         if lua.used_memory() <= self.bytes_max {
             return Ok(());
         }
-        Err(Raised::Text(b"not enough memory".to_vec()).into())
+        Err(Raised::Text(OUT_OF_MEMORY.to_vec()).into())
     }
 
     /// Asks the host.
@@ -221,10 +232,34 @@ impl State {
         Ok(())
     }
 
+    /// A call of Lua asks the host, and there is none where calls are nested too deep: whoever
+    /// stays there ends.
     fn interrupt(&self, lua: &Lua) -> Result<()> {
         let _lifted = Lifted::new(self, lua);
-        self.ask(lua, Question::Proceed)?;
+        match self.ask(lua, Question::Proceed) {
+            Ok(_) => self.unheard.set(0),
+            Err(_) if !self.is_stopped() && self.unheard.get() >= UNHEARD_MAX => {
+                return Err(self.stop());
+            }
+            Err(error) => {
+                self.unheard.set(self.unheard.get() + 1);
+                return Err(error);
+            }
+        }
         self.check_memory(lua)
+    }
+
+    /// One step of a long work of Rust, of which `steps` were done, with a result of so many bytes
+    /// so far. Fails where that is too much, or the script is to end.
+    pub(super) fn step(&self, lua: &Lua, steps: &mut u32, bytes: usize) -> Result<()> {
+        if bytes > self.bytes_max {
+            return Err(Raised::Text(OUT_OF_MEMORY.to_vec()).into());
+        }
+        *steps = steps.wrapping_add(1);
+        if steps.is_multiple_of(STEPS_PER_QUESTION) {
+            self.ask(lua, Question::Proceed)?;
+        }
+        Ok(())
     }
 }
 

@@ -33,12 +33,14 @@ pub struct Connection {
     pub readable: bool,
     /// There may be room to write.
     pub writable: bool,
+    /// The other side sends no more: what it sent is read to the end.
+    pub ended: bool,
 }
 
 impl Connection {
     /// A new client's socket.
     pub fn new(id: ClientId, stream: Stream) -> Connection {
-        Connection { id, stream, readable: true, writable: true }
+        Connection { id, stream, readable: true, writable: true, ended: false }
     }
 
     /// Reads and runs until nothing is left, the client is parked, or it has had its turn.
@@ -58,7 +60,7 @@ impl Connection {
                     return State::Open;
                 }
                 Ok(bytes) => {
-                    self.readable = bytes == room;
+                    self.readable = bytes == room || self.ended;
                     engine.server.stats.bytes_in += bytes as u64;
                     engine.server.stats.reads += 1;
                     engine.run(self.id);

@@ -20,6 +20,7 @@ use crate::keyspace::moves::MOVED_MIN;
 use connection::{Connection, State};
 use hashbrown::HashMap;
 use listen::{Listener, Stream};
+use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -117,8 +118,10 @@ fn start(mut config: Config) -> Result<Server, String> {
         .map_err(|error| format!("cannot start a thread: {error}"))?;
     let signals = signals::Signals::install(waker)
         .map_err(|error| format!("cannot handle signals: {error}"))?;
+    let mut engine = opened.engine;
+    engine.server.scripts.stopping = signals.counter();
     Ok(Server {
-        engine: opened.engine,
+        engine,
         threads,
         poll,
         listeners,
@@ -254,7 +257,7 @@ impl Server {
                 Token(n) if n < LISTENER + LISTENERS_MAX => self.accepting = true,
                 token => {
                     quiet = false;
-                    self.mark(token, event.is_readable(), event.is_writable());
+                    self.mark(token, event);
                 }
             }
         }
@@ -287,10 +290,11 @@ impl Server {
     }
 
     /// A client's socket has become readable or writable.
-    fn mark(&mut self, token: Token, readable: bool, writable: bool) {
+    fn mark(&mut self, token: Token, event: &Event) {
         let Some(connection) = self.connections.get_mut(&token) else { return };
-        connection.readable |= readable;
-        connection.writable |= writable;
+        connection.readable |= event.is_readable();
+        connection.writable |= event.is_writable();
+        connection.ended |= event.is_read_closed();
         self.serve_client(token);
     }
 

@@ -28,6 +28,11 @@ impl Signals {
         Ok(Signals { count })
     }
 
+    /// What counts them, for those that run while the loop does not.
+    pub fn counter(&self) -> Arc<AtomicUsize> {
+        self.count.clone()
+    }
+
     /// How many came.
     pub fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)

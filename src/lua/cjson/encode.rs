@@ -22,7 +22,7 @@ pub(super) fn encode<'lua>(
     settings: Settings,
     value: Value<'lua>,
 ) -> Result<String<'lua>> {
-    let mut encoder = Encoder { lua, state, settings, out: Vec::new(), open: Vec::new() };
+    let mut encoder = Encoder { lua, state, settings, out: Vec::new(), open: Vec::new(), steps: 0 };
     encoder.value(value, 0.0)?;
     while !encoder.open.is_empty() {
         encoder.step()?;
@@ -36,11 +36,13 @@ struct Encoder<'lua, 'a> {
     settings: Settings,
     out: Vec<u8>,
     open: Vec<Open<'lua>>,
+    steps: u32,
 }
 
 impl<'lua> Encoder<'lua, '_> {
     /// Writes one more element of the innermost table, or its end.
     fn step(&mut self) -> Result<()> {
+        self.state.step(self.lua, &mut self.steps, self.out.len())?;
         match self.open.last_mut() {
             None => {}
             Some(Open::Array { next, len, .. }) if *next > *len => self.close(b']'),
