@@ -62,8 +62,10 @@ pub struct Run {
     pub args: OwnedArgs,
     /// How many of them are keys.
     pub keys: usize,
-    /// The protocol of the reply.
+    /// The protocol of the reply,
     pub protocol: Protocol,
+    /// and how many bytes it may have.
+    pub reply_max: usize,
     /// It may run until then before it pauses.
     pub until: Instant,
 }
@@ -148,7 +150,8 @@ fn work(
                     let (keys, args) = (run.args.args().take(run.keys), run.args.args());
                     let mut bytes = Vec::new();
                     let mut reply = Reply::new(&mut bytes, run.protocol);
-                    let ended = lua.run(&run.sha, keys, args.skip(run.keys), &mut reply);
+                    let given = [keys, args.skip(run.keys)];
+                    let ended = lua.run(&run.sha, given, run.reply_max, &mut reply);
                     Outcome::Ran(ended, bytes)
                 }
             };

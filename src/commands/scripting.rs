@@ -109,8 +109,11 @@ fn run(cx: &mut Cx<'_, '_>, sha: String, keys: usize, read_only: bool) -> Result
     if let Some(crate::command::Grant::Failed(error)) = cx.grant.take() {
         return Err(error.into());
     }
-    let flags = cx.server.scripts.flags(&sha);
-    let read_only = read_only || flags.is_some_and(|flags| flags.no_writes);
+    let flags = cx.server.scripts.flags(&sha).unwrap_or_default();
+    if read_only && flags.shebang && !flags.no_writes {
+        return fail("ERR Can not execute a script with write flag using *_ro command.");
+    }
+    let read_only = read_only || flags.no_writes;
     Err(Stop::Script(Box::new(Program { sha, keys, read_only })))
 }
 

@@ -459,8 +459,14 @@ fn store(keys: &mut Keyspace, slot: SlotId, string: Content, lifetime: Lifetime)
         Lifetime::Until(ms) if ms <= keys.now_ms => drop(keys.remove(slot)),
         Lifetime::Forever => keys.set_string(slot, string),
         Lifetime::Same | Lifetime::Until(_) => {
-            keys.put_string(slot, string);
-            live(keys, slot, lifetime);
+            let deadline = keys.deadline(slot);
+            keys.put_string(slot, string); // In the place of a collection it has none.
+            match lifetime {
+                Lifetime::Same if deadline.is_some() && keys.deadline(slot).is_none() => {
+                    keys.set_deadline(slot, deadline);
+                }
+                lifetime => live(keys, slot, lifetime),
+            }
         }
     }
 }

@@ -23,6 +23,8 @@ use crate::resp::{Args, Protocol, Reply};
 use std::time::Instant;
 use transaction::Transaction;
 
+/// A value as long as the bound of replies can be read: its length does not count.
+const REPLY_HEAD_BYTES: u64 = 64;
 /// How many bytes of an unknown command's name and arguments its error repeats, as in Redis.
 const REPEATED_BYTES_MAX: usize = 128;
 
@@ -249,7 +251,7 @@ fn run(
     let reply_max = cx.server.config.reply_bytes;
     let written = cx.reply.written_since(mark) as u64;
     let result = match result {
-        Ok(_) if written > reply_max && !command.flags.has(WRITE) => {
+        Ok(_) if written > reply_max + REPLY_HEAD_BYTES && !command.flags.has(WRITE) => {
             Err(reply_too_long(reply_max).into())
         }
         result => result.map(drop),

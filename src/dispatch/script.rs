@@ -61,7 +61,8 @@ pub(super) fn begin(
     let routine = ground.server.scripts.take(config.lua_bytes);
     let Program { sha, keys, read_only } = program;
     let args = args.skip(3).to_owned_args();
-    let run = Run { sha, args, keys, protocol: caller.protocol, until };
+    let reply_max = config.reply_bytes as usize;
+    let run = Run { sha, args, keys, protocol: caller.protocol, reply_max, until };
     Script {
         began: ground.server.profile.began(),
         routine: Some(routine),

@@ -326,7 +326,7 @@ impl TreeWriter {
             io::ErrorKind::NotADirectory => true,
             io::ErrorKind::InvalidInput => {
                 let found = self.files.disk.stat(dir, Wait::Yes);
-                found.is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput)
+                found.is_ok_and(|stat| stat.kind != Kind::Dir)
             }
             _ => false,
         }

@@ -84,7 +84,7 @@ impl<'lua, 'a> Reader<'lua, 'a> {
 
     fn array(&mut self, line: &[u8], depth: u32) -> Result<Table<'lua>> {
         let len = integer(line)? as usize;
-        let table = self.lua.create_table_with_capacity(len.min(self.rest.len()), 0)?;
+        let table = self.lua.create_table()?; // So `#` is Redis' where there is nil.
         for index in 1..=len {
             let value = self.value(depth + 1)?;
             table.raw_set(index, value)?;

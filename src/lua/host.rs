@@ -10,7 +10,7 @@ pub trait Host {
     /// Whether the user may run this command; nothing where there is no such command.
     fn may_call(&mut self, args: OwnedArgs) -> Option<bool>;
 
-    /// Asked every [`super::INSTRUCTIONS_PER_QUESTION`] instructions: with false the script ends.
+    /// Asked about every millisecond while a script runs: with false it ends.
     fn proceed(&mut self) -> bool;
 
     /// A line that the script wants in the server's log.

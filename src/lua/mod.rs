@@ -47,8 +47,9 @@ use state::State;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// A script runs so many instructions between two questions whether it may go on.
-pub const INSTRUCTIONS_PER_QUESTION: u32 = 10_000;
+/// After so many instructions a script is stopped for a look at the clock: few, as each of them may
+/// be a call of a long function.
+const INSTRUCTIONS_PER_LOOK: u32 = 200;
 /// What a script may need of the stack.
 pub const STACK_BYTES_MIN: usize = 4 << 20;
 /// Garbage is collected a step further after so many runs, as Redis does.
@@ -149,10 +150,11 @@ impl Opened<'_> {
         let (flags, code) = shebang::split(body)?;
         let function = self.load(code).map_err(|error| compile_error(&error))?;
         let bytes_max = self.kept.bytes_max;
-        if self.lua.used_memory() > bytes_max {
+        let most = bytes_max / 4 * 3; // The rest is for what scripts do.
+        if self.lua.used_memory() > most {
             self.collect();
         }
-        if self.lua.used_memory() > bytes_max {
+        if self.lua.used_memory() > most {
             self.drop_function(function);
             self.collect();
             return Err(b"ERR not enough memory to keep another script, try SCRIPT FLUSH".to_vec());
@@ -164,6 +166,9 @@ impl Opened<'_> {
     }
 
     fn load(&self, code: &[u8]) -> Result<RegistryKey, LuaError> {
+        // A space before precompiled code makes it text, and an error.
+        let text = [b" ", code].concat();
+        let code = if code.first() == Some(&0x1b) { &text } else { code };
         let chunk = self.lua.load(code).set_name(CHUNK_NAME).set_mode(ChunkMode::Text);
         let chunk = chunk.set_environment(self.kept.sandbox.environment(self.lua)?);
         self.lua.create_registry_value(chunk.into_function()?)
@@ -187,18 +192,19 @@ impl Opened<'_> {
         self.lua.used_memory()
     }
 
-    /// Runs the script kept under `sha` and writes its result, or the error that left it.
+    /// Runs the script kept under `sha` with these keys and arguments, and writes its result, or the
+    /// error that left it. A result of more bytes than `reply_max` is an error.
     ///
     /// Panics where there is no such script.
     pub fn run(
         &mut self,
         sha: &str,
-        keys: Args<'_>,
-        args: Args<'_>,
+        [keys, args]: [Args<'_>; 2],
+        reply_max: usize,
         reply: &mut Reply<'_>,
     ) -> Ended {
         let mark = reply.mark();
-        let ended = self.run_kept(sha, keys, args, reply).unwrap_or_else(|error| {
+        let ended = self.run_kept(sha, [keys, args], reply_max, reply).unwrap_or_else(|error| {
             reply.rewind(mark);
             fail_plainly(reply, sha, error.to_string().as_bytes());
             Ended::Failed { counted: false }
@@ -221,8 +227,8 @@ impl Opened<'_> {
     fn run_kept(
         &self,
         sha: &str,
-        keys: Args<'_>,
-        args: Args<'_>,
+        [keys, args]: [Args<'_>; 2],
+        reply_max: usize,
         reply: &mut Reply<'_>,
     ) -> Result<Ended, LuaError> {
         let (lua, state) = (self.lua, &self.kept.state);
@@ -235,7 +241,7 @@ impl Opened<'_> {
         let mark = reply.mark();
         let counted = raise::is_counted(&result)?;
         match result {
-            result if ok => reply::write(lua, state, result, reply)?,
+            result if ok => reply::write(lua, state, result, reply_max, reply)?,
             Value::Table(table) => reply.error_bytes(&raise::noted(lua, sha, &table)?),
             other => fail_plainly(reply, sha, &raise::text_of(lua, other)?),
         }

@@ -220,6 +220,7 @@ function strings.gsub(text, pattern, by, count)
 end
 
 strings.gfind = strings.gmatch
+strings.rep = rust.rep -- Faster: a script is not stopped while a function of C runs.
 
 -- The libraries.
 

@@ -5,7 +5,7 @@
 //! `verbatim_string`, `map`, `set`.
 
 use super::number::to_i64;
-use super::state::State;
+use super::state::{Raised, State};
 use crate::resp::{Protocol, Reply};
 use rlua::{Lua, Result, Table, TablePairs, Value};
 
@@ -28,11 +28,12 @@ impl Open<'_> {
     }
 }
 
-/// Writes a script's result.
+/// Writes a script's result, if that is no longer than so many bytes.
 pub(super) fn write<'lua>(
     lua: &'lua Lua,
     state: &State,
     result: Value<'lua>,
+    bytes_max: usize,
     out: &mut Reply<'_>,
 ) -> Result<()> {
     let script = state.protocol.get();
@@ -40,7 +41,11 @@ pub(super) fn write<'lua>(
     let mut writer = Writer { lua, state, script, out, open: Vec::new(), slots: 0 };
     writer.value(result)?;
     while let Some(value) = writer.next()? {
-        state.step(lua, &mut steps, writer.out.written_since(start))?;
+        state.step(lua, &mut steps, 0)?;
+        if writer.out.written_since(start) > bytes_max {
+            let text = format!("the reply would be longer than {bytes_max} bytes");
+            return Err(Raised::Text(text.into_bytes()).into());
+        }
         writer.value(value)?;
     }
     Ok(())

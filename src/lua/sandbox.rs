@@ -1,5 +1,6 @@
 //! What scripts see of Lua: the environment that `prelude.lua` makes of Lua's libraries and ours.
 
+use super::args::Arguments;
 use super::raise::{self, PRELUDE};
 use super::state::{State, function, handler};
 use super::{CALL_ARGS_MAX, bit, cjson, cmsgpack, random, redis_lib, structs};
@@ -115,6 +116,7 @@ fn functions<'lua>(lua: &'lua Lua, state: &Rc<State>) -> Result<Table<'lua>> {
     table.set("note", handler(lua, state, |lua, _, value| raise::note(lua, value))?)?;
     table.set("missing", function(lua, state, |lua, _, args| Err::<(), _>(missing(lua, args)))?)?;
     table.set("read_only", function(lua, state, |lua, _, ()| Err::<(), _>(read_only(lua)))?)?;
+    table.set("rep", function(lua, state, rep)?)?;
     table.set("random", function(lua, state, random::random)?)?;
     table.set("random_seed", function(lua, state, random::seed)?)?;
     let enter =
@@ -126,6 +128,15 @@ fn functions<'lua>(lua: &'lua Lua, state: &Rc<State>) -> Result<Table<'lua>> {
     })?;
     table.set("leave", leave)?;
     Ok(table)
+}
+
+/// `string.rep(s, n)`
+fn rep<'lua>(lua: &'lua Lua, state: &Rc<State>, args: MultiValue<'lua>) -> Result<Value<'lua>> {
+    let args = Arguments::new(lua, args);
+    let (text, count) = (args.string(0)?, args.integer(1)?);
+    let count = usize::try_from(count).unwrap_or(0);
+    state.step(lua, &mut 0, text.as_bytes().len().saturating_mul(count))?;
+    Ok(Value::String(lua.create_string(text.as_bytes().repeat(count))?))
 }
 
 fn missing(lua: &Lua, (_, name): (Value<'_>, Value<'_>)) -> Error {

@@ -5,7 +5,7 @@
 //! clean-up. Every function here is therefore made by [`function`] or [`handler`], which lifts the
 //! limit while the function runs and looks at what is used when it ends.
 
-use super::INSTRUCTIONS_PER_QUESTION;
+use super::INSTRUCTIONS_PER_LOOK;
 use super::convert::Answer;
 use super::host::{LogLevel, Question};
 use super::random::Random;
@@ -17,6 +17,7 @@ use rlua::{
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 /// What Lua may take beyond the limit, so that results fit that a function pushes when it ends.
 const SLACK_BYTES: usize = 1 << 20;
@@ -24,7 +25,9 @@ const SLACK_BYTES: usize = 1 << 20;
 const SWITCHES_PER_QUESTION: u32 = 100;
 
 /// After so many questions that could not be asked the script ends.
-const UNHEARD_MAX: u32 = 2_000;
+const UNHEARD_MAX: u32 = 10_000;
+/// The host is asked no more often than that.
+const TIME_PER_QUESTION: Duration = Duration::from_millis(1);
 /// A long work of Rust asks the host every so many steps.
 const STEPS_PER_QUESTION: u32 = 10_000;
 /// What Lua says.
@@ -40,6 +43,8 @@ pub(super) struct State {
     watched: Cell<bool>,
     /// How many questions in a row could not be asked.
     unheard: Cell<u32>,
+    /// When the host was last asked whether to go on.
+    asked: Cell<Instant>,
     bridge: RegistryKey,
     question: RefCell<Option<Question>>,
     answer: RefCell<Option<Answer>>,
@@ -94,6 +99,7 @@ impl State {
             switches: Cell::new(0),
             watched: Cell::new(false),
             unheard: Cell::new(0),
+            asked: Cell::new(Instant::now()),
             bridge: lua.create_registry_value(true)?,
             question: RefCell::new(None),
             answer: RefCell::new(None),
@@ -235,9 +241,16 @@ impl State {
     /// A call of Lua asks the host, and there is none where calls are nested too deep: whoever
     /// stays there ends.
     fn interrupt(&self, lua: &Lua) -> Result<()> {
+        let now = Instant::now();
+        if now.duration_since(self.asked.get()) < TIME_PER_QUESTION {
+            return Ok(());
+        }
         let _lifted = Lifted::new(self, lua);
         match self.ask(lua, Question::Proceed) {
-            Ok(_) => self.unheard.set(0),
+            Ok(_) => {
+                self.unheard.set(0);
+                self.asked.set(now);
+            }
             Err(_) if !self.is_stopped() && self.unheard.get() >= UNHEARD_MAX => {
                 return Err(self.stop());
             }
@@ -264,7 +277,7 @@ impl State {
 }
 
 fn every() -> HookTriggers {
-    HookTriggers::new().every_nth_instruction(INSTRUCTIONS_PER_QUESTION)
+    HookTriggers::new().every_nth_instruction(INSTRUCTIONS_PER_LOOK)
 }
 
 /// While it exists there is no limit on memory.

@@ -90,6 +90,32 @@ fn memory_is_limited() {
 }
 
 #[test]
+fn replies_are_limited() {
+    let mut lua = Interpreter::new(4 << 20);
+    for script in [
+        "local t = {} for i = 1, 40 do t = {t, t} end return t",
+        "local s = ('x'):rep(1e5) local t = {} for i = 1, 20 do t[i] = s end return t",
+    ] {
+        let reply = eval(&mut lua, &mut Fake::default(), Protocol::Resp2, script.as_bytes());
+        let expect =
+            "-ERR Error running script <sha>, the reply would be longer than 1048576 bytes";
+        assert_eq!(String::from_utf8_lossy(&reply).trim_end(), expect);
+    }
+    let host = &mut Fake { last_question: 2, ..Fake::default() };
+    let doubled = "local t = {} for i = 1, 40 do t = {t, t} end return #cjson.encode(t)";
+    let reply = eval(&mut lua, host, Protocol::Resp2, doubled.as_bytes());
+    assert!(reply.is_empty(), "{}", reply.escape_ascii());
+}
+
+#[test]
+fn who_stays_too_deep_to_be_asked_is_ended() {
+    let mut lua = Interpreter::new(4 << 20);
+    let script = b"local function f() while true do pcall(f) end end f()";
+    let reply = eval(&mut lua, &mut Fake::default(), Protocol::Resp2, script);
+    assert!(reply.is_empty(), "{}", reply.escape_ascii());
+}
+
+#[test]
 fn scripts_themselves_count() {
     Interpreter::new(1 << 20).open(&mut Fake::default(), |lua| {
         let mut kept = 0;
@@ -249,7 +275,7 @@ fn cost_of_a_run() {
             for _ in 0..RUNS {
                 out.clear();
                 let mut reply = Reply::new(&mut out, Protocol::Resp2);
-                lua.run(script, keys.args(), args.args(), &mut reply);
+                lua.run(script, [keys.args(), args.args()], REPLY_MAX, &mut reply);
             }
             let each = started.elapsed().as_nanos() / u128::from(RUNS);
             println!("{each:6} ns  {} keys  {script}", keys.args().len());

@@ -8,6 +8,8 @@ mod protocols;
 use super::*;
 use crate::resp::{OwnedArgs, Protocol};
 
+const REPLY_MAX: usize = 1 << 20;
+
 /// A host that knows a few commands.
 #[derive(Default)]
 struct Fake {
@@ -67,7 +69,7 @@ fn eval(lua: &mut Interpreter, host: &mut Fake, protocol: Protocol, script: &[u8
     let args: OwnedArgs = ["arg1", "arg2"].into_iter().collect();
     let ended = lua.open(host, |lua| {
         lua.compile(&sha, script)?;
-        Ok(lua.run(&sha, keys.args(), args.args(), &mut reply))
+        Ok(lua.run(&sha, [keys.args(), args.args()], REPLY_MAX, &mut reply))
     });
     let ended = match ended {
         Ok(ended) => ended,
@@ -192,7 +194,7 @@ fn scripts_are_kept() {
         assert!(!lua.compile("a", b"return 2").expect("a script").no_writes);
         let (mut out, none) = (Vec::new(), OwnedArgs::default());
         let mut reply = Reply::new(&mut out, Protocol::Resp2);
-        assert_eq!(lua.run("a", none.args(), none.args(), &mut reply), Ended::Replied);
+        assert_eq!(lua.run("a", [none.args(), none.args()], REPLY_MAX, &mut reply), Ended::Replied);
         assert_eq!(out, b":2\r\n");
         assert!((10_000..1_000_000).contains(&lua.memory_bytes()), "{}", lua.memory_bytes());
     });

@@ -91,7 +91,7 @@ fn keys_and_arguments_are_bytes_however_many_there_are() {
         let mut host = Fake::default();
         let ended = lua.open(&mut host, |lua| {
             lua.compile("it", script).expect("a script");
-            lua.run("it", all_keys.args(), all_args.args(), &mut reply)
+            lua.run("it", [all_keys.args(), all_args.args()], REPLY_MAX, &mut reply)
         });
         assert_eq!(ended, Ended::Replied);
         let mut expect = Vec::new();
