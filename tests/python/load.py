@@ -2,8 +2,8 @@
 
 Each thread has keys of its own and one connection, so the state of its keys is the state after its
 acknowledged commands and some prefix of those it sent since. Batches (MSET and MSETNX of 20 keys)
-write one value into all keys of the batch, as transactions of as many commands do. Values are
-unique. typed_load.py adds the other types.
+write one value into all keys of the batch, as transactions of as many commands do, and scripts.
+Values are unique. typed_load.py adds the other types.
 Deliberately does not know what ends the server or how it is started again.
 """
 
@@ -17,16 +17,29 @@ KEYS = 30
 PIPELINE_MAX = 16
 FAR = 4102444800000  # A deadline that no test reaches.
 LONG = b"x" * 3000
+CALL_MAX = 7000  # A call of a script takes so many arguments, and some more.
+# Runs commands: KEYS has the key of each, ARGV how many words each has, then all words.
+SCRIPT = b"""local replies, at = {}, #KEYS
+for n = 1, #KEYS do
+  local last = at + ARGV[n]
+  replies[n] = redis.pcall(unpack(ARGV, at + 1, last))
+  at = last
+end
+return replies"""
+# Runs commands that do not fail.
+SCRIPT_SURE = SCRIPT.replace(b"pcall", b"call")
 
 
 class Transaction:
     """Commands between MULTI and EXEC: one batch."""
 
+    word = b"EXEC"
+
     def __init__(self, commands):
         self.commands = commands
 
     def __getitem__(self, part):  # As it is named in messages.
-        return [b"EXEC"][part]
+        return [self.word][part]
 
     def wire(self):
         return b"".join(map(encode, [[b"MULTI"], *self.commands, [b"EXEC"]]))
@@ -39,6 +52,25 @@ class Transaction:
 
     def apply(self, state, apply_one):
         return [apply_one(state, command) for command in self.commands]
+
+
+class Script(Transaction):
+    """Commands that a script runs: one batch too. `sure` if none of them can fail."""
+
+    word = b"EVAL"
+
+    def __init__(self, commands, sure=False):
+        super().__init__(commands)
+        self.text = SCRIPT_SURE if sure else SCRIPT
+
+    def wire(self):
+        keys = [command[1] for command in self.commands]
+        counts = [len(command) for command in self.commands]
+        words = [word for command in self.commands for word in command]
+        return encode([b"EVAL", self.text, len(keys), *keys, *counts, *words])
+
+    def receive(self, connection):
+        return decode(connection.raw())
 
 
 class Client:
@@ -103,17 +135,26 @@ class Client:
         return [b"EXPIREAT", key, b"1"]
 
     def next(self):
-        """The next random command, or a transaction of some."""
+        """The next random command, or a transaction or script of some."""
         way = self.rng.random()
-        if way < 0.04:  # As MSET does it.
-            value = self.unique()
-            return Transaction([[b"SET", key, value] for key in self.batch])
+        if way < 0.04:
+            return Transaction(self.one_value())
         if way < 0.10:
             return Transaction(self.commands(self.rng.randint(1, 6)))
+        if way < 0.13:
+            return Script(self.one_value(), sure=True)
+        if way < 0.18:
+            commands = self.commands(self.rng.randint(1, 6))
+            return Script([command for command in commands if len(command) <= CALL_MAX])
         return self.command()
 
+    def one_value(self):
+        """Does what MSET does."""
+        value = self.unique()
+        return [[b"SET", key, value] for key in self.batch]
+
     def commands(self, count):
-        """Commands for a transaction: it swaps databases once, see docs/COMPAT.md."""
+        """Commands for a batch: it swaps databases once, see docs/COMPAT.md."""
         commands = [self.command() for _ in range(count)]
         swaps = [command for command in commands if command[0] == b"SWAPDB"]
         return [command for command in commands if not any(command is swap for swap in swaps[1:])]
