@@ -179,7 +179,7 @@ class ScriptMaker:
         before, words = [], [m.case(b"EVAL" + suffix), text]
         if m.chance(0.2):
             digest = hashlib.sha1(text).hexdigest().encode()
-            before = [[b"SCRIPT", b"LOAD", text]] if m.chance(0.8) else []
+            before = [[b"SCRIPT", b"LOAD", text]] if m.chance(0.9) else []
             words = [m.case(b"EVALSHA" + suffix), digest.upper() if m.chance(0.2) else digest]
         count = m.pick(WRONG_COUNTS) if m.chance(0.03) else b"%d" % len(draft.keys)
         words += [count] + draft.keys + draft.args
@@ -195,7 +195,7 @@ class ScriptMaker:
             [b"SCRIPT", b"FLUSH"] + m.pick([[], [b"SYNC"], [b"async"], [b"BOGUS"]]), [b"SCRIPT"],
             [b"SCRIPT", b"LOAD", m.pick([b"", b"return 1", b"return (", b"#!lua\nreturn 1"])],
             [b"SCRIPT", b"LOAD"], [b"SCRIPT", b"KILL"], [b"SCRIPT", b"EXISTS", *ABSENT],
-            [b"SCRIPT", b"DEBUG", m.pick([b"NO", b"BOGUS"])], [b"EVALSHA", m.pick(ABSENT), b"0"],
+            [b"SCRIPT", b"DEBUG"], [b"EVALSHA", m.pick(ABSENT), b"0"],
             [b"EVALSHA_RO", m.pick(ABSENT), b"0"], [b"EVAL"], [b"EVALSHA"], [b"EVAL", b"return 1"],
             [b"EVAL", m.pick([b"", b" ", b"return", b"return return", b"\x00", b"return 1 -- x",
                               b"return '\xff\xfe'", b"\x1bLua", b"--"]), b"0"],
@@ -221,6 +221,7 @@ class Draft:
         self.m, self.rng, self.commands = maker.m, maker.rng, commands
         self.keys, self.args, self.helpers = [], [], set()
         self.exact = []  # The numbers of replies that are the same text on both sides.
+        self.calls = self.m.pick([0, 0, 0.2, 1])  # The share of redis.call, which ends at an error.
         self.returned = ((), False)
 
     def text(self):
@@ -229,20 +230,19 @@ class Draft:
         packed = 0.6 <= way < 0.8
         lines = [self.call(number, command, packed)
                  for number, command in enumerate(self.commands, 1)]
-        broken = m.chance(0.12)
-        if broken:
+        if m.chance(0.08):
             lines.insert(self.rng.randint(0, len(lines)), m.pick(BREAKS))
         end = self.end(way)
         resp = [m.pick([b"redis.setresp(3)"] * 3 + [b"redis.setresp(2)"])] if m.chance(0.25) else []
         helpers = [text for text in (SORTED, SIZE, WALK) if text in self.helpers]
         lines = helpers + resp + [b"local r = {}"] + lines + [end]
-        shebang = m.pick(SHEBANGS) + b"\n" if m.chance(0.12) else b""
+        shebang = m.pick(SHEBANGS) + b"\n" if m.chance(0.1) else b""
         return shebang + m.pick([b"\n", b"\n", b"; ", b"\r\n"]).join(lines)
 
     def call(self, number, command, packed):
         """The line that runs a command and keeps its reply, and what that is to be compared as."""
         m, word = self.m, name(command)
-        how = m.pick([b"redis.call", b"redis.pcall"])
+        how = b"redis.call" if m.chance(self.calls) else b"redis.pcall"
         words = self.words(command, word)
         plain = b"%b(%b)" % (how, words)
         place = SCANS.get(word)
