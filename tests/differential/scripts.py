@@ -114,6 +114,10 @@ VALUES = [
     b"{pcall(redis.call, 'nosuch')}", b"{tonumber('0x10'), tonumber('z', 36), tonumber('x')}",
     b"select('#', unpack({1, nil, 3}))", b"next({})", b"{unpack({1, 2, 3}, 2)}", b"('x'):rep(3)",
 ]
+# What is made of replies.
+PACKED = [b"cjson.encode(%b)", b"cjson.encode(%b)", b"cmsgpack.pack(%b)", b"cmsgpack.pack(%b)",
+          b"cjson.encode(cjson.decode(cjson.encode({%b})))", b"cmsgpack.unpack(cmsgpack.pack(%b))",
+          b"type(%b)", b"{%b, 1}", b"redis.sha1hex(cjson.encode(%b))"]
 SHEBANGS = [
     b"#!lua", b"#!lua flags=", b"#!lua flags=no-writes", b"#!lua flags=no-writes",
     b"#!lua flags=no-writes,allow-stale", b"#!lua flags=allow-oom", b"#!lua flags=no-cluster",
@@ -313,7 +317,7 @@ class Draft:
             return b"return r[%d]" % last
         if way < 0.8:
             what = m.pick([b"r", b"r", b"r[%d]" % last])
-            return b"return %b(%b)" % (m.pick([b"cjson.encode", b"cmsgpack.pack"]), what)
+            return b"return " + m.pick(PACKED) % what
         if way < 0.86:
             return m.pick([b"return #r", b"", b"return", b"return type(r[1])"])
         return b"return %b" % m.pick(VALUES)
