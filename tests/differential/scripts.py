@@ -21,6 +21,7 @@ LEFT_OUT = {b"SPOP", b"COMMAND GETKEYS"}
 NEWER = {b"ZRANK": lambda count: count > 3, b"ZREVRANK": lambda count: count > 3}
 SCANS = {b"SCAN": 1, b"SSCAN": 2, b"HSCAN": 2, b"ZSCAN": 2}  # Where the cursor stands.
 UNORDERED = {b"KEYS", b"SMEMBERS", b"SINTER", b"SUNION", b"SDIFF", b"HKEYS", b"HVALS", b"HGETALL"}
+PICKS = {b"SRANDMEMBER", b"HRANDFIELD", b"ZRANDMEMBER"}
 # Commands whose last argument may be an earlier reply.
 TAKES_ANY = {b"APPEND", b"SETNX", b"GETSET", b"ECHO", b"SADD", b"HSETNX", b"GET", b"SISMEMBER"}
 
@@ -258,8 +259,10 @@ class Draft:
             reply = self.help(SIZE, b"size(%b)" % plain)
         elif word in UNORDERED and (packed or m.chance(0.5)):
             reply = self.help(SORTED, b"sorted(%b)" % plain)
-        elif packed and (word in TABLE or word in EXACT_TABLE):
+        elif packed and (word in PICKS or word in EXACT_TABLE):
             reply = self.help(SIZE, b"size(%b)" % plain)
+        elif packed and word in TABLE:
+            reply = b"type(%b)" % plain
         else:
             reply, compared = plain, command
             if word not in TABLE and word not in EXACT_TABLE:
