@@ -84,7 +84,7 @@ VALUES = [
     b"{ok='fine'}", b"{ok=7}", b"{ok='two\\nlines'}", b"{err='MY own'}", b"{err='two\\nlines'}",
     b"{err=7}", b"{err=''}", b"{1, ok='fine'}", b"{double=3.25}", b"{double='x'}", b"{double=1/0}",
     b"{double=-2.5}", b"{map={a=1}}", b"{map={}}", b"{set={a=true}}", b"{set={}}", b"{set=1}",
-    b"{big_number='12345678901234567890'}", b"{big_number='1\\r\\n2'}", b"{big_number=7}",
+    b"{big_number='12345678901234567890'}", b"{big_number='-1'}", b"{big_number=7}",
     b"{verbatim_string={format='txt', string='x'}}", b"{verbatim_string={format='toolong'}}",
     b"{verbatim_string={string='x'}}", b"{map={a={map={b={double=1}}}}}", b"{true, false, true}",
     b"tostring(1e15)", b"tostring(0.1)", b"tostring(1/3)", b"tostring(2^63)", b"1 .. ''",
