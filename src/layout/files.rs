@@ -187,15 +187,7 @@ impl Files {
     /// Removes a directory with everything below it: a small one entry by entry, so that strangers
     /// stay, and it with them; a large one by a rename.
     pub(super) fn remove_tree(&mut self, dir: &str) -> io::Result<()> {
-        match self.empty(dir, &[]) {
-            // A symbolic link or the like has its name: a stranger.
-            Err(error)
-                if error.kind() == io::ErrorKind::InvalidInput && !self.is(dir, Kind::Dir)? =>
-            {
-                return Ok(());
-            }
-            emptied => emptied?,
-        }
+        self.empty(dir, &[])?;
         match self.disk.remove_dir(dir) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
             removed => absent(removed),

@@ -243,7 +243,10 @@ impl TreeWriter {
             if marked && !name.is_hashed() {
                 self.remove(db, &name.hashed(), change)?;
             }
-            return self.remove(db, &name, change);
+            return match self.remove(db, &name, change) {
+                Err(error) if self.is_stranger(&paths::key_dir(db, &name), &error) => Ok(()),
+                removed => removed,
+            };
         }
         let mut dir = NameDir::of_keys(db, marked);
         let name = self.files.settle(&mut dir, name)?;
@@ -308,7 +311,7 @@ impl TreeWriter {
         }
         match written {
             Ok(()) => Ok(made),
-            // Something else has the name of the key's directory: a stranger, and not to be touched.
+            // Something else has the name of the key's directory: a stranger that is left alone.
             Err(error) if !name.is_hashed() && self.is_stranger(&dir, &error) => Ok(Made::Refused),
             Err(error) => {
                 if made == Made::New {

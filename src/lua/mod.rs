@@ -192,8 +192,8 @@ impl Opened<'_> {
         self.lua.used_memory()
     }
 
-    /// Runs the script kept under `sha` with these keys and arguments, and writes its result, or the
-    /// error that left it. A result of more bytes than `reply_max` is an error.
+    /// Runs the script kept under `sha` with these keys and arguments, and writes its result, or
+    /// the error that left it. A result of more bytes than `reply_max` is an error.
     ///
     /// Panics where there is no such script.
     pub fn run(
