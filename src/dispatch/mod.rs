@@ -337,8 +337,9 @@ fn admit(
     caller: Caller,
     args: Args<'_>,
 ) -> Result<&'static Command, Stop> {
-    let (_, command) = look_up(args)?;
-    let admitted = admit_command(ground, caller, command, args);
+    let (container, command) = look_up(args)?;
+    let admitted = check_arity(container, command, args)
+        .and_then(|()| admit_command(ground, caller, command, args));
     if matches!(admitted, Err(Stop::Error(_))) {
         ground.server.profile.reject(command);
     }
@@ -351,7 +352,6 @@ fn admit_command(
     command: &Command,
     args: Args<'_>,
 ) -> Result<(), Stop> {
-    find(args)?;
     if !caller.authenticated && !command.flags.has(NO_AUTH) {
         return Err(Error::fixed("NOAUTH Authentication required.").into());
     }
@@ -367,13 +367,17 @@ fn admit_command(
 
 /// Finds the row of a command, or of its subcommand, and checks the arity.
 fn find(args: Args<'_>) -> Result<&'static Command, Stop> {
-    let (command, found) = look_up(args)?;
-    if found.takes(args.len()) {
-        return Ok(found);
+    let (container, command) = look_up(args)?;
+    check_arity(container, command, args).map(|()| command)
+}
+
+fn check_arity(container: &Command, command: &Command, args: Args<'_>) -> Result<(), Stop> {
+    if command.takes(args.len()) {
+        return Ok(());
     }
-    let name = match std::ptr::eq(found, command) {
+    let name = match std::ptr::eq(container, command) {
         true => command.name.to_string(),
-        false => format!("{}|{}", command.name, found.name),
+        false => format!("{}|{}", container.name, command.name),
     };
     let text = format!("ERR wrong number of arguments for '{name}' command");
     Err(Error::new(text).into())
