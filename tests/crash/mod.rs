@@ -17,13 +17,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// So many orders of turns of each script.
-const SEEDS: u64 = 3;
+const SEEDS: u64 = 2;
 /// So many states the crash tests look at, together.
-const STATES_MIN: u64 = 200_000;
+const STATES_MIN: u64 = 100_000;
 /// Behind the first order of a script, one of so many calls is looked at.
 const LATER_CALLS: u64 = 8;
 /// One of so many calls is looked at by the tests of failures; many share the next sync.
-const FAILED_CALLS: u64 = 3;
+const FAILED_CALLS: u64 = 5;
 /// So many errors are told.
 const ERRORS_MAX: usize = 8;
 
