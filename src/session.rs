@@ -90,9 +90,9 @@ impl Session {
         }
     }
 
-    /// Keeps the replies from `start` on until batch `seq` is durable.
+    /// Keeps the replies from `start` on until batch `seq` is durable, if there are any.
     pub fn gate(&mut self, start: usize, seq: Seq) {
-        if self.gates.back().is_none_or(|last| last.seq < seq) {
+        if start < self.output.len() && self.gates.back().is_none_or(|last| last.seq < seq) {
             self.gates.push_back(Gate { start, seq });
         }
     }

@@ -46,6 +46,18 @@ fn clients_choose_which_replies_they_get() {
 }
 
 #[test]
+fn a_write_without_a_reply_holds_nothing_back() {
+    let machine = &mut machine();
+    let client = machine.connect();
+    machine.send_bytes(client, b"PING\r\nCLIENT REPLY OFF\r\nSET a 1\r\n");
+    assert_eq!(machine.receive(client), b"+PONG\r\n");
+    assert_eq!(machine.receive(client), b"");
+    machine.send_bytes(client, b"CLIENT REPLY ON\r\n");
+    assert_eq!(machine.receive(client), b"+OK\r\n");
+    assert_eq!(replies(machine, client, "GET a\n"), "$1 1 ");
+}
+
+#[test]
 fn commands_wait_while_clients_are_paused() {
     let machine = &mut machine();
     let (first, second) = (machine.connect(), machine.connect());

@@ -4,7 +4,7 @@
 //! and while it carries one out it asks: for commands, and whether it may go on. So a script
 //! borrows nothing of the server, and can stay suspended for as long as others are served.
 
-use crate::lua::{Called, Ended, Flags, Host, Interpreter, LogLevel};
+use crate::lua::{Called, Ended, Flags, Host, Interpreter, LogLevel, STACK_BYTES_MIN};
 use crate::resp::{OwnedArgs, Protocol, Reply};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// Bytes of the interpreter's stack; what it does not use takes no memory.
-const STACK_BYTES: usize = 8 << 20;
+const STACK_BYTES: usize = 2 * STACK_BYTES_MIN;
 
 /// The interpreter on its stack.
 pub type Routine = Coroutine<Answer, Ask, (), DefaultStack>;

@@ -2,7 +2,7 @@
 
 use super::{container, full_name, help, latency_report, quoting};
 use crate::base::number::parse_i64;
-use crate::command::profile::Calls;
+use crate::command::profile::{Calls, Event, Profile};
 use crate::command::table::{ADMIN, Flags, LOADING, NO_KEY, NOSCRIPT, STALE, row};
 use crate::command::{Command, Cx, Done, Result, fail};
 
@@ -130,8 +130,7 @@ fn doctor(cx: &mut Cx<'_, '_>) -> Result {
 
 fn graph(cx: &mut Cx<'_, '_>) -> Result {
     let (wanted, now_s) = (cx.args.get(2), cx.server.now_ms / 1000);
-    let mut events = cx.server.profile.events.iter();
-    let found = events.find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(wanted));
+    let found = find_event(&cx.server.profile, wanted);
     let Some((name, event)) = found.filter(|(_, event)| !event.samples.is_empty()) else {
         return quoting("ERR No samples available for event '", wanted, "'");
     };
@@ -140,10 +139,13 @@ fn graph(cx: &mut Cx<'_, '_>) -> Result {
     Ok(Done)
 }
 
+fn find_event<'a>(profile: &'a Profile, wanted: &[u8]) -> Option<(&'static str, &'a Event)> {
+    let mut events = profile.events.iter().map(|(name, event)| (*name, event));
+    events.find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(wanted))
+}
+
 fn history(cx: &mut Cx<'_, '_>) -> Result {
-    let wanted = cx.args.get(2);
-    let mut events = cx.server.profile.events.iter();
-    let found = events.find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(wanted));
+    let found = find_event(&cx.server.profile, cx.args.get(2));
     let samples = found.map(|(_, event)| &event.samples);
     cx.reply.array(samples.map_or(0, |samples| samples.len()));
     for (time_s, ms) in samples.into_iter().flatten() {

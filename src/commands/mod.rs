@@ -120,19 +120,19 @@ fn container(_: &mut Cx<'_, '_>) -> Result {
 
 /// The error of a request for a subcommand that its container does not have.
 pub fn unknown_subcommand(args: Args<'_>) -> Error {
-    let name = String::from_utf8_lossy(args.get(0)).to_ascii_uppercase();
-    let word = quotable(args.try_get(1).unwrap_or_default(), QUOTED_BYTES_MAX);
-    let rest = format!("'. Try {name} HELP.");
-    Error::new([b"ERR unknown subcommand '", word, rest.as_bytes()].concat())
+    try_help("ERR unknown subcommand '", args)
 }
 
 /// The error of a request with arguments that its subcommand does not have.
 fn unknown_subcommand_or_arguments(args: Args<'_>) -> Error {
+    try_help("ERR unknown subcommand or wrong number of arguments for '", args)
+}
+
+fn try_help(head: &str, args: Args<'_>) -> Error {
     let name = String::from_utf8_lossy(args.get(0)).to_ascii_uppercase();
     let word = quotable(args.try_get(1).unwrap_or_default(), QUOTED_BYTES_MAX);
     let rest = format!("'. Try {name} HELP.");
-    let head = b"ERR unknown subcommand or wrong number of arguments for '";
-    Error::new([&head[..], word, rest.as_bytes()].concat())
+    Error::new([head.as_bytes(), word, rest.as_bytes()].concat())
 }
 
 /// Writes the reply of a container's HELP: its name, and the lines that describe subcommands.

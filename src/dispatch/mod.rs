@@ -251,7 +251,10 @@ fn run(
     let reply_max = cx.server.config.reply_bytes;
     let written = cx.reply.written_since(mark) as u64;
     let result = match result {
-        Ok(_) if written > reply_max + REPLY_HEAD_BYTES && !command.flags.has(WRITE) => {
+        Ok(_)
+            if written > reply_max.saturating_add(REPLY_HEAD_BYTES)
+                && !command.flags.has(WRITE) =>
+        {
             Err(reply_too_long(reply_max).into())
         }
         result => result.map(drop),
@@ -290,7 +293,8 @@ fn measure_whole(
         Err(_) => return,
     };
     ground.server.profile.began_at(began);
-    if let Ok(command) = find(args) {
+    let client = ground.clients.get(caller.id);
+    if let Some(command) = client.and_then(|client| client.last_command) {
         measure(ground, caller, command, args, failed);
     }
 }
@@ -363,12 +367,6 @@ fn admit_command(
         }
     }
     Ok(())
-}
-
-/// Finds the row of a command, or of its subcommand, and checks the arity.
-fn find(args: Args<'_>) -> Result<&'static Command, Stop> {
-    let (container, command) = look_up(args)?;
-    check_arity(container, command, args).map(|()| command)
 }
 
 fn check_arity(container: &Command, command: &Command, args: Args<'_>) -> Result<(), Stop> {

@@ -265,16 +265,21 @@ impl Engine {
         self.execute(caller, session, end)
     }
 
-    fn execute(&mut self, caller: Caller, session: &mut Session, end: usize) -> bool {
-        let start = session.output.len();
-        let args = session.parser.args(&session.input[session.at..]);
-        let mut ground = Ground {
+    /// What commands run on.
+    fn ground(&mut self) -> Ground<'_> {
+        Ground {
             keys: &mut self.keys,
             clients: &mut self.clients,
             server: &mut self.server,
             group: &mut self.group,
             paused: &mut self.paused,
-        };
+        }
+    }
+
+    fn execute(&mut self, caller: Caller, session: &mut Session, end: usize) -> bool {
+        let start = session.output.len();
+        let args = session.parser.args(&session.input[session.at..]);
+        let mut ground = self.ground();
         let ran = if ground.paused.client().is_some() {
             dispatch::attend(&mut ground, caller, args, &mut session.output);
             Ran::Done(0)
@@ -341,13 +346,7 @@ impl Engine {
         let (start, gated) = (session.output.len(), session.is_gated());
         let end = session.request_len();
         let args = session.parser.args(&session.input[session.at..]);
-        let mut ground = Ground {
-            keys: &mut self.keys,
-            clients: &mut self.clients,
-            server: &mut self.server,
-            group: &mut self.group,
-            paused: &mut self.paused,
-        };
+        let mut ground = self.ground();
         let ran = dispatch::go_on(&mut ground, args, &mut session.output);
         if !matches!(ran, Ran::Paused) {
             self.server.scripts.busy = false;

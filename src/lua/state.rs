@@ -320,11 +320,8 @@ where
     R: IntoLuaMulti<'lua>,
     F: Fn(&'lua Lua, &Rc<State>, A) -> Result<R> + 'static,
 {
-    handler(lua, state, move |lua, state, args| {
-        let result = body(lua, state, args)?;
-        state.check_memory(lua)?;
-        Ok(result)
-    })
+    let state = Rc::clone(state);
+    lua.create_function(move |lua, args| state.unlimited(lua, || body(lua, &state, args)))
 }
 
 /// The same for handling errors, the one about memory among them.

@@ -249,36 +249,3 @@ fn the_stack_is_large_enough() {
     let thread = std::thread::Builder::new().stack_size(STACK_BYTES_MIN).spawn(run);
     thread.expect("a thread").join().expect("no overflow");
 }
-
-/// Prints what a run costs, of all scripts or of those that contain COST.
-#[test]
-#[ignore = "measures, checks nothing"]
-fn cost_of_a_run() {
-    const RUNS: u32 = 200_000;
-    for (script, keys) in [
-        ("return 1", 0),
-        ("return 1", 1),
-        ("return KEYS[1]", 3),
-        ("return redis.call('lpush', KEYS[1], 'x')", 1),
-        ("for i = 1, 100 do redis.call('lpush', KEYS[1], 'x') end", 1),
-        ("return redis.call('echo', cjson.encode({a = 1, b = {1, 2, 3}}))", 1),
-        ("return cjson.decode('{\"a\":1,\"b\":[1,2,3]}').a", 1),
-    ] {
-        if std::env::var("COST").is_ok_and(|only| !script.contains(&only)) {
-            continue;
-        }
-        let keys: OwnedArgs = (0..keys).map(|key| format!("key{key}")).collect();
-        let (args, mut out) = (OwnedArgs::default(), Vec::with_capacity(1 << 20));
-        Interpreter::new(64 << 20).open(&mut Fake::default(), |lua| {
-            lua.compile(script, script.as_bytes()).expect("a script");
-            let started = std::time::Instant::now();
-            for _ in 0..RUNS {
-                out.clear();
-                let mut reply = Reply::new(&mut out, Protocol::Resp2);
-                lua.run(script, [keys.args(), args.args()], REPLY_MAX, &mut reply);
-            }
-            let each = started.elapsed().as_nanos() / u128::from(RUNS);
-            println!("{each:6} ns  {} keys  {script}", keys.args().len());
-        });
-    }
-}

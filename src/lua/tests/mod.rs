@@ -208,18 +208,3 @@ fn the_log_gets_what_scripts_write() {
     eval(&mut lua, &mut host, Protocol::Resp2, script);
     assert_eq!(host.logged, [(LogLevel::Notice, b"a 1 b\0".to_vec())]);
 }
-
-/// For comparison with a real Redis by hand: prints what the scripts in the file named by SCRIPTS
-/// give.
-#[test]
-#[ignore = "shows, checks nothing"]
-fn answers() {
-    let path = std::env::var("SCRIPTS").expect("SCRIPTS names a file");
-    let mut lua = Interpreter::new(64 << 20);
-    for line in std::fs::read(path).expect("a file").split(|&byte| byte == b'\n') {
-        if !line.is_empty() {
-            let reply = eval(&mut lua, &mut Fake::default(), Protocol::Resp2, line);
-            println!("{}\n    {}", String::from_utf8_lossy(line), reply.escape_ascii());
-        }
-    }
-}
