@@ -31,6 +31,9 @@ const HOLD_MIN_US: u64 = 1_500;
 const HOLD_BATCHES_MAX: usize = 2;
 /// A slower sync than this is an exception, and not waited for in proportion.
 const COMPANY_US_MAX: u64 = 2_000;
+/// Serving overlaps with syncing where it takes longer than so many syncs: for less the one more
+/// sync costs what the overlap saves.
+const OVERLAP_SYNCS: u64 = 2;
 /// Between checkpoints while few commands come: the next sync of the journal waits for what a
 /// checkpoint has to write, and that is little then.
 const CHECKPOINT_US: u64 = 300_000;
@@ -61,6 +64,8 @@ pub(super) struct Pipeline {
     pub committing_batches: usize,
     /// When it was handed over.
     pub sent_us: u64,
+    /// So long clients have been served since the group that is being filled got its first batch.
+    pub served_us: u64,
     /// How many batches the last group had, and those that came meanwhile.
     pub company: usize,
     /// The next group waits for as many until then.
@@ -114,10 +119,33 @@ pub(super) enum Listing {
 }
 
 impl Engine {
+    /// Takes the time between two clients of a turn. Answers whether the group is to go to the
+    /// journal although more clients wait to be served.
+    pub fn outlasts_sync_at(&mut self, now_us: u64) -> bool {
+        if self.paused.client().is_some() {
+            return false;
+        }
+        let served_us = now_us.saturating_sub(self.pipeline.now_us);
+        self.pipeline.now_us = now_us;
+        if self.group.is_empty() {
+            self.pipeline.served_us = 0;
+            return false;
+        }
+        self.pipeline.served_us += served_us;
+        self.outlasts_sync()
+    }
+
+    /// Whether serving the writers of a group takes so much longer than a sync that waiting for all
+    /// of them would leave first the disk idle, and then the loop.
+    fn outlasts_sync(&self) -> bool {
+        self.pipeline.served_us >= OVERLAP_SYNCS * self.server.stats.sync_us
+    }
+
     /// Hands the group that was filled to the journal, if the journal is idle. `quiet` says that
     /// no more commands are waiting to be part of it.
     pub fn commit(&mut self, quiet: bool) {
-        if self.pipeline.committing || !quiet || self.paused.client().is_some() {
+        let waits = !quiet && !self.outlasts_sync();
+        if self.pipeline.committing || waits || self.paused.client().is_some() {
             return;
         }
         let now_us = self.pipeline.now_us;
@@ -152,12 +180,14 @@ impl Engine {
     fn waits_for_company(&self) -> bool {
         self.group.len() < self.pipeline.company
             && self.pipeline.now_us < self.pipeline.company_until_us
+            && !self.outlasts_sync()
     }
 
     fn send_group(&mut self, group: Group, sync: bool) {
         self.pipeline.committing = true;
         self.pipeline.committing_batches = group.len();
         self.pipeline.sent_us = self.pipeline.now_us;
+        self.pipeline.served_us = 0;
         if sync {
             self.pipeline.last_sync_us = self.pipeline.now_us;
         }

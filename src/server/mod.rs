@@ -258,6 +258,7 @@ impl Server {
                 token => {
                     quiet = false;
                     self.mark(token, event);
+                    self.keep_journal_busy();
                 }
             }
         }
@@ -276,11 +277,26 @@ impl Server {
         self.engine.commit(quiet);
         self.hand_out_jobs();
         self.send_replies();
+        self.keep_journal_busy();
         if let Some(text) = self.engine.fatal() {
             log::error!("{text}; no write is acknowledged any more, the server stops");
             return Ok(Some(EXIT_FAILED));
         }
         Ok(self.stop_if_asked())
+    }
+
+    /// Between two clients of a turn: where serving the writers of a group takes much longer than a
+    /// sync, what was served first is synced while the others are served.
+    fn keep_journal_busy(&mut self) {
+        if !self.engine.outlasts_sync_at(self.clock.monotonic_us()) {
+            return;
+        }
+        while let Some((lane, report)) = self.threads.next_report() {
+            self.engine.take_report(lane, report);
+        }
+        self.engine.commit(false);
+        self.hand_out_jobs();
+        self.send_replies();
     }
 
     fn hand_out_jobs(&mut self) {
