@@ -4,7 +4,7 @@
 //! and while it carries one out it asks: for commands, and whether it may go on. So a script
 //! borrows nothing of the server, and can stay suspended for as long as others are served.
 
-use crate::lua::{Called, Ended, Flags, Host, Interpreter, LogLevel, STACK_BYTES_MIN};
+use crate::lua::{Called, Ended, Flags, Host, Interpreter, LogLevel, NO_MEMORY, STACK_BYTES_MIN};
 use crate::resp::{OwnedArgs, Protocol, Reply};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
@@ -50,6 +50,8 @@ pub enum Answer {
 pub enum Order {
     /// Compile a script and keep it under its SHA-1.
     Compile(String, Vec<u8>),
+    /// Forget the scripts with these.
+    Forget(Vec<String>),
     /// Run a script that is kept.
     Run(Box<Run>),
 }
@@ -82,6 +84,8 @@ pub struct Done {
 pub enum Outcome {
     /// The script's flags, or the error's text from its code on.
     Compiled(Result<Flags, Vec<u8>>),
+    /// They are forgotten.
+    Forgot,
     /// How the run ended, and its reply.
     Ran(Ended, Vec<u8>),
 }
@@ -145,6 +149,10 @@ fn work(
         while let Answer::Order(order) = answer {
             let outcome = match order {
                 Order::Compile(sha, text) => Outcome::Compiled(lua.compile(&sha, &text)),
+                Order::Forget(shas) => {
+                    lua.forget(&shas);
+                    Outcome::Forgot
+                }
                 Order::Run(run) => {
                     until.set(run.until);
                     let (keys, args) = (run.args.args().take(run.keys), run.args.args());
@@ -160,13 +168,24 @@ fn work(
     });
 }
 
+/// A script that the interpreter keeps.
+struct Known {
+    flags: Flags,
+    /// SCRIPT LOAD has asked for it: only SCRIPT FLUSH has it forgotten.
+    loaded: bool,
+    /// The higher, the later it was used.
+    used: u64,
+}
+
 /// The scripts of the server.
 #[derive(Default)]
 pub struct Scripts {
     /// The interpreter: none before the first script, and none while one runs.
     interpreter: Option<Routine>,
     /// The scripts that it keeps, by their SHA-1.
-    known: HashMap<String, Flags>,
+    known: HashMap<String, Known>,
+    /// How often one was used.
+    uses: u64,
     /// Bytes that it takes.
     bytes: usize,
     /// A script runs longer than `busy-reply-threshold`: others are told so.
@@ -178,19 +197,55 @@ pub struct Scripts {
 }
 
 impl Scripts {
-    /// Has a script compiled and kept under its SHA-1; the interpreter may take so many bytes. The
-    /// error is the text of a reply, from its code on. Call it while no script runs.
+    /// Has a script compiled and kept under its SHA-1; the interpreter may take so many bytes. Where
+    /// that is not enough, those are forgotten that were not used for the longest time, but not what
+    /// SCRIPT LOAD has asked for. The error is the text of a reply, from its code on. Call it while
+    /// no script runs.
     pub fn compile(&mut self, bytes_max: u64, sha: &str, text: &[u8]) -> Result<(), Vec<u8>> {
+        loop {
+            let order = Order::Compile(sha.to_owned(), text.to_vec());
+            let Outcome::Compiled(compiled) = self.carry_out(bytes_max, order) else {
+                unreachable!("it was to compile")
+            };
+            match compiled {
+                Err(error) if error == NO_MEMORY && self.forget_half(bytes_max) => {}
+                compiled => {
+                    let flags = compiled?;
+                    let known = Known { flags, loaded: false, used: self.uses };
+                    self.known.insert(sha.to_owned(), known);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Forgets the half of the scripts of EVAL that was not used for longer than the other one.
+    /// Answers whether there was any.
+    fn forget_half(&mut self, bytes_max: u64) -> bool {
+        let evaluated = self.known.iter().filter(|(_, known)| !known.loaded);
+        let mut by_use: Vec<_> = evaluated.map(|(sha, known)| (known.used, sha.clone())).collect();
+        by_use.sort_unstable();
+        by_use.truncate(by_use.len().div_ceil(2));
+        let shas: Vec<_> = by_use.into_iter().map(|(_, sha)| sha).collect();
+        for sha in &shas {
+            self.known.remove(sha);
+        }
+        let any = !shas.is_empty();
+        if any {
+            self.carry_out(bytes_max, Order::Forget(shas));
+        }
+        any
+    }
+
+    /// Has an order carried out that asks for nothing.
+    fn carry_out(&mut self, bytes_max: u64, order: Order) -> Outcome {
         let mut interpreter = self.take(bytes_max);
-        let order = Order::Compile(sha.to_owned(), text.to_vec());
         let CoroutineResult::Yield(Ask::Order(done)) = interpreter.resume(Answer::Order(order))
         else {
-            unreachable!("a compiler asks for nothing")
+            unreachable!("only a script asks for anything")
         };
         self.give_back(interpreter, done.bytes);
-        let Outcome::Compiled(compiled) = done.outcome else { unreachable!("it was to compile") };
-        self.known.insert(sha.to_owned(), compiled?);
-        Ok(())
+        done.outcome
     }
 
     /// Takes the interpreter, to run a script.
@@ -222,7 +277,16 @@ impl Scripts {
 
     /// The flags of the script with this SHA-1, if there is one.
     pub fn flags(&self, sha: &str) -> Option<Flags> {
-        self.known.get(sha).copied()
+        self.known.get(sha).map(|known| known.flags)
+    }
+
+    /// Notes that the script with this SHA-1 is used now, or, with `loaded`, that it is to stay.
+    pub fn note(&mut self, sha: &str, loaded: bool) {
+        self.uses += 1;
+        if let Some(known) = self.known.get_mut(sha) {
+            known.used = self.uses;
+            known.loaded |= loaded;
+        }
     }
 
     /// How many there are.

@@ -114,6 +114,7 @@ fn run(cx: &mut Cx<'_, '_>, sha: String, keys: usize, read_only: bool) -> Result
         return fail("ERR Can not execute a script with write flag using *_ro command.");
     }
     let read_only = read_only || flags.no_writes;
+    cx.server.scripts.note(&sha, false);
     Err(Stop::Script(Box::new(Program { sha, keys, read_only })))
 }
 
@@ -129,6 +130,7 @@ fn keep(cx: &mut Cx<'_, '_>, text: &[u8]) -> Result<String> {
 
 fn load(cx: &mut Cx<'_, '_>) -> Result {
     let sha = keep(cx, cx.args.get(2))?;
+    cx.server.scripts.note(&sha, true);
     cx.reply.bulk(sha.as_bytes());
     Ok(Done)
 }

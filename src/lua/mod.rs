@@ -58,6 +58,8 @@ const RUNS_PER_COLLECTION: u32 = 50;
 const CALL_ARGS_MAX: usize = 200;
 /// Name of the chunk that is a script: it is in messages.
 const CHUNK_NAME: &str = "@user_script";
+/// What a script is refused with that there is no memory to keep.
+pub const NO_MEMORY: &[u8] = b"ERR not enough memory to keep another script, try SCRIPT FLUSH";
 /// An error that is no table is cut at so many bytes.
 const PLAIN_ERROR_BYTES_MAX: usize = 100;
 
@@ -145,7 +147,7 @@ const UNLIMITED: &str = "no limit on memory is set";
 
 impl Opened<'_> {
     /// Compiles a script and keeps it under `sha`. The error is the text of a reply, from its code
-    /// on: one of the script, or that there is no memory for another one (SCRIPT FLUSH helps).
+    /// on: one of the script, or [`NO_MEMORY`], and forgetting others helps.
     pub fn compile(&mut self, sha: &str, body: &[u8]) -> Result<Flags, Vec<u8>> {
         let (flags, code) = shebang::split(body)?;
         let function = self.load(code).map_err(|error| compile_error(&error))?;
@@ -157,12 +159,21 @@ impl Opened<'_> {
         if self.lua.used_memory() > most {
             self.drop_function(function);
             self.collect();
-            return Err(b"ERR not enough memory to keep another script, try SCRIPT FLUSH".to_vec());
+            return Err(NO_MEMORY.to_vec());
         }
         if let Some(before) = self.kept.scripts.insert(sha.to_owned(), function) {
             self.drop_function(before);
         }
         Ok(flags)
+    }
+
+    /// Forgets the scripts that are kept under these names.
+    pub fn forget(&mut self, shas: &[String]) {
+        for sha in shas {
+            if let Some(function) = self.kept.scripts.remove(sha) {
+                self.drop_function(function);
+            }
+        }
     }
 
     fn load(&self, code: &[u8]) -> Result<RegistryKey, LuaError> {

@@ -4,6 +4,7 @@ A script is hostile by one rule: whatever it does, others are told -BUSY, SCRIPT
 nothing of it remains.
 """
 
+import hashlib
 import time
 
 from harness import Lost
@@ -440,7 +441,8 @@ def script_sandbox(ground):
 
 @check("script-many", ours=True)
 def script_many(ground):
-    """Thousands of different scripts: memory has a bound, and says what to do there."""
+    """Thousands of different scripts: memory has a bound. Those of SCRIPT LOAD are refused there,
+    and of those of EVAL the ones that were not used for the longest time are forgotten."""
     server = ground.fresh()
     one = server.connect(60)
     server.reset_peak()
@@ -464,6 +466,18 @@ def script_many(ground):
                  round(each, 4), SCRIPT_SECONDS_MAX)
     ground.equal("SCRIPT FLUSH", one.call(b"SCRIPT", b"FLUSH"), b"OK")
     ground.equal("a script then", one.call(b"EVAL", b"return 7", b"0"), 7)
+    loaded, used, unused = b"return 10", b"return 11", b"return 12"
+    sha = {script: hashlib.sha1(script).hexdigest().encode() for script in (loaded, used, unused)}
+    one.calls([(b"SCRIPT", b"LOAD", loaded), (b"EVAL", used, b"0"), (b"EVAL", unused, b"0")])
+    for start in range(0, kept + SCRIPTS // 10, 100):
+        scripts = [b"return #'%d%s'" % (n, b"s" * SCRIPT_BYTES) for n in range(start, start + 100)]
+        replies = one.calls([(b"EVAL", script, b"0") for script in scripts])
+        ground.equal("EVAL of scripts %d and on" % start, replies,
+                     [len(script) - len(b"return #''") for script in scripts])
+        one.call(b"EVAL", used, b"0")
+    ground.equal("what is kept: loaded, used, unused",
+                 one.call(b"SCRIPT", b"EXISTS", sha[loaded], sha[used], sha[unused]), [1, 1, 0])
+    ground.equal("EVALSHA of a loaded script", one.call(b"EVALSHA", sha[loaded], b"0"), 10)
     # Error codes of a script's own are counted, but not all of them.
     for start in range(0, 5_000, 500):
         one.calls([(b"EVAL", b"return redis.error_reply(ARGV[1])", b"0", b"CODE%d x" % n)
