@@ -34,9 +34,11 @@ const COMPANY_US_MAX: u64 = 2_000;
 /// Serving overlaps with syncing where it takes longer than so many syncs: for less the one more
 /// sync costs what the overlap saves.
 const OVERLAP_SYNCS: u64 = 2;
-/// Between checkpoints while few commands come: the next sync of the journal waits for what a
-/// checkpoint has to write, and that is little then.
+/// Between checkpoints while few commands come,
 const CHECKPOINT_US: u64 = 300_000;
+/// and so many batches of theirs: the next sync of the journal waits for what a checkpoint has to
+/// write, and that is to be little.
+const CHECKPOINT_BATCHES: Seq = 32;
 /// Between checkpoints while many commands come: they take the disk from the journal, and from the
 /// replies that wait for the tree.
 const CHECKPOINT_BUSY_US: u64 = 2_000_000;
@@ -349,7 +351,11 @@ impl Engine {
                 || self.keys.backlog.moves_due().is_some()
                 || (self.server.checkpoint + 1..=applied).contains(&self.server.save_wanted);
         let few = self.is_idle() || self.pipeline.committing_batches <= HOLD_BATCHES_MAX;
-        let pause_us = if few { CHECKPOINT_US } else { CHECKPOINT_BUSY_US };
+        let pause_us = match applied - self.server.checkpoint {
+            _ if !few => CHECKPOINT_BUSY_US,
+            batches if batches >= CHECKPOINT_BATCHES => 0,
+            _ => CHECKPOINT_US,
+        };
         self.pipeline.now_us >= self.pipeline.last_checkpoint_us + pause_us
             || self.server.shutdown.is_some()
             || self.journal_is_long()
