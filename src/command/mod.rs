@@ -9,6 +9,7 @@ pub mod client;
 pub mod profile;
 pub mod scripts;
 pub mod server;
+pub mod synopsis;
 pub mod table;
 
 use crate::base::hash::hash64;

@@ -57,9 +57,10 @@ const CLIENT: &[Command] = &[
         .doc("connection", "6.2.0", "Ends a pause."),
 ];
 
-const KILL: &str = "ip:port | [ID client-id] [TYPE NORMAL | MASTER | REPLICA | PUBSUB] \
-    [USER username] [ADDR ip:port] [LADDR ip:port] [SKIPME YES | NO] ...";
-const LIST: &str = "[TYPE NORMAL | MASTER | REPLICA | PUBSUB] [ID client-id [client-id ...]]";
+const KILL: &str = "ip:port | <[ID client-id] | \
+    [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | [ADDR ip:port] | \
+    [LADDR ip:port] | [SKIPME <YES | NO>]> ...";
+const LIST: &str = "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]";
 
 /// Room of the reply buffer that Redis gives each client, for `rbs`.
 const REPLY_BUFFER_BYTES: usize = 16 * 1024;

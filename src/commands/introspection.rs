@@ -2,6 +2,7 @@
 
 use super::{all, container, find, full_name, help, is, resolve};
 use crate::base::glob::{Case, matches};
+use crate::command::synopsis::{Argument, arguments};
 use crate::command::table::{
     ADMIN, ALLOW_BUSY, DENYOOM, FAST, Flags, KeySpec, LOADING, MOVABLE, NO_ASYNC_LOADING, NO_AUTH,
     NO_KEY, NO_MANDATORY_KEYS, NO_MULTI, NOSCRIPT, READ, SKIP_MONITOR, SKIP_SLOWLOG, STALE, WRITE,
@@ -50,7 +51,7 @@ const COMMAND: &[Command] = &[
         .tips(UNORDERED),
 ];
 
-const LIST: &str = "[FILTERBY MODULE module-name | ACLCAT category | PATTERN pattern]";
+const LIST: &str = "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]";
 
 /// Flags in the order in which COMMAND INFO names them.
 const FLAG_NAMES: &[(Flags, &str)] = &[
@@ -270,8 +271,11 @@ fn docs(cx: &mut Cx<'_, '_>) -> Result {
 /// Writes a command's name and the map of its documentation.
 fn document(reply: &mut Reply<'_>, command: &'static Command) {
     reply.bulk(full_name(command).as_bytes());
-    let more = 3 * usize::from(command.deprecated.is_some());
-    reply.map(3 + more + usize::from(!command.subcommands.is_empty()));
+    let arguments = arguments(command);
+    let more = 3 * usize::from(command.deprecated.is_some())
+        + usize::from(!arguments.is_empty())
+        + usize::from(!command.subcommands.is_empty());
+    reply.map(3 + more);
     let parts = [("summary", command.summary), ("since", command.since), ("group", command.group)];
     texts(reply, &parts);
     if let Some((since, replaced_by)) = command.deprecated {
@@ -279,12 +283,52 @@ fn document(reply: &mut Reply<'_>, command: &'static Command) {
         words(reply, vec!["deprecated".to_owned()]);
         texts(reply, &[("deprecated_since", since), ("replaced_by", replaced_by)]);
     }
+    if !arguments.is_empty() {
+        document_arguments(reply, &arguments);
+    }
     if !command.subcommands.is_empty() {
         reply.bulk(b"subcommands");
         reply.map(command.subcommands.len());
         for sub in command.subcommands {
             document(reply, sub);
         }
+    }
+}
+
+/// Writes the entry of a map that has arguments.
+fn document_arguments(reply: &mut Reply<'_>, arguments: &[Argument]) {
+    reply.bulk(b"arguments");
+    reply.array(arguments.len());
+    for argument in arguments {
+        document_argument(reply, argument);
+    }
+}
+
+/// Writes the map of an argument.
+fn document_argument(reply: &mut Reply<'_>, argument: &Argument) {
+    let flags = [(argument.is_optional, "optional"), (argument.is_multiple, "multiple")];
+    let flags: Vec<_> = flags.iter().filter(|flag| flag.0).map(|flag| flag.1.to_owned()).collect();
+    let more = usize::from(argument.key_spec.is_some())
+        + usize::from(argument.token.is_some())
+        + usize::from(!flags.is_empty());
+    reply.map(3 + more); // A group has arguments, the others a text that is shown.
+    texts(reply, &[("name", &argument.name), ("type", argument.kind.name())]);
+    if !argument.kind.is_group() {
+        texts(reply, &[("display_text", &argument.text)]);
+    }
+    if let Some(index) = argument.key_spec {
+        reply.bulk(b"key_spec_index");
+        reply.count(index);
+    }
+    if let Some(token) = argument.token {
+        texts(reply, &[("token", token)]);
+    }
+    if !flags.is_empty() {
+        reply.bulk(b"flags");
+        words(reply, flags);
+    }
+    if argument.kind.is_group() {
+        document_arguments(reply, &argument.arguments);
     }
 }
 

@@ -16,6 +16,8 @@ const SUM: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
 const ON_ALL: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
 const VARIES: &[&str] = &["nondeterministic_output"];
 
+const COPY: &str = "source destination [DB destination-db] [REPLACE]";
+
 /// The rows.
 #[rustfmt::skip] // A row is a line, and its documentation the next.
 pub const COMMANDS: &[Command] = &[
@@ -44,7 +46,7 @@ pub const COMMANDS: &[Command] = &[
     row("renamenx", 3, KEYS2, WRITE.and(FAST), renamenx, "key newkey")
         .doc("generic", "1.0.0", "Gives a key another name, unless that is taken.")
         .access(&["RW access delete", "OW insert"]),
-    row("copy", -3, KEYS2, WRITE.and(DENYOOM), copy, "source destination [DB db] [REPLACE]")
+    row("copy", -3, KEYS2, WRITE.and(DENYOOM), copy, COPY)
         .doc("generic", "6.2.0", "Copies a key to another name or database.")
         .access(&["RO access", "OW update"]),
     row("move", 3, KEY1, WRITE.and(FAST), move_to, "key db")

@@ -183,6 +183,7 @@ fn is(arg: &[u8], word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::synopsis::{Argument, arguments};
 
     #[test]
     fn every_name_is_found_in_any_case_and_once() {
@@ -203,6 +204,25 @@ mod tests {
                 assert!(!row.group.is_empty() && row.arity != 0, "{}", row.name);
                 assert_eq!(row.name, row.name.to_ascii_lowercase());
             }
+        }
+    }
+
+    #[test]
+    fn every_synopsis_is_a_tree() {
+        fn check(argument: &Argument) {
+            let Argument { name, text, token, kind, .. } = argument;
+            let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+            assert!(name.bytes().all(|byte| is_name(byte) || byte == b'-'), "{argument:?}");
+            let is_token = |byte: u8| byte.is_ascii_uppercase() || byte == b'-';
+            assert!(token.unwrap_or("").bytes().all(is_token), "{argument:?}");
+            assert_eq!(kind.is_group(), text.is_empty(), "{argument:?}");
+            assert_eq!(kind.is_group(), argument.arguments.len() > 1, "{argument:?}");
+            argument.arguments.iter().for_each(check);
+        }
+        for row in all().flat_map(|command| std::iter::once(command).chain(command.subcommands)) {
+            let count = |bracket| row.synopsis.matches(bracket).count();
+            assert_eq!((count('['), count('<')), (count(']'), count('>')), "{}", row.name);
+            arguments(row).iter().for_each(check);
         }
     }
 }

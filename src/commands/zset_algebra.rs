@@ -28,9 +28,9 @@ const GROUP: &str = "sorted-set";
 const LOOK: Flags = READ.and(MOVABLE);
 const STORE: Flags = WRITE.and(DENYOOM).and(MOVABLE);
 const COMBINE: &str = "numkeys key [key ...] [WEIGHTS weight [weight ...]] \
-                       [AGGREGATE SUM | MIN | MAX] [WITHSCORES]";
+                       [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]";
 const COMBINE_STORE: &str = "destination numkeys key [key ...] \
-                             [WEIGHTS weight [weight ...]] [AGGREGATE SUM | MIN | MAX]";
+                             [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]";
 const ZDIFF: &str = "numkeys key [key ...] [WITHSCORES]";
 const ZDIFFSTORE: &str = "destination numkeys key [key ...]";
 const ZINTERCARD: &str = "numkeys key [key ...] [LIMIT limit]";

@@ -35,7 +35,7 @@ const WRITE_FAST: Flags = WRITE.and(FAST);
 const READ_FAST: Flags = READ.and(FAST);
 const ZADD: &str = "key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]";
 const MEMBERS: &str = "key member [member ...]";
-const ZMPOP: &str = "numkeys key [key ...] MIN | MAX [COUNT count]";
+const ZMPOP: &str = "numkeys key [key ...] <MIN | MAX> [COUNT count]";
 const RANK: &str = "key member [WITHSCORE]";
 
 /// The rows.

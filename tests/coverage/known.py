@@ -63,27 +63,69 @@ def deprecated(since, replaced_by):
             ("replaced_by", replaced_by)]
 
 
+NEW_FORMAT = (
+    "client-id:integer=ID?"
+    " client-type:oneof=TYPE?(normal:pure-token=NORMAL master:pure-token=MASTER"
+    " slave:pure-token=SLAVE replica:pure-token=REPLICA pubsub:pure-token=PUBSUB)"
+    " username:string=USER? addr:string=ADDR? laddr:string=LADDR?"
+    " skipme:oneof=SKIPME?(yes:pure-token=YES no:pure-token=NO)")
+CLIENT_KILL = "filter:oneof(old-format:string new-format:oneof*(%s))" % NEW_FORMAT
+NEW_HELP = (
+    "[ID client-id]|[TYPE NORMAL|MASTER|SLAVE|REPLICA|PUBSUB]|[USER username]|[ADDR addr]|"
+    "[LADDR laddr]|[SKIPME YES|NO]")
+CLIENT_LIST = (
+    "client-type:oneof=TYPE?(normal:pure-token=NORMAL master:pure-token=MASTER"
+    " replica:pure-token=REPLICA pubsub:pure-token=PUBSUB) client-id:integer=ID?*")
+WHOLE_COMMAND = [("arguments", "command:string arg:string?*"), ("help", "command [arg [arg ...]]")]
+RANK = [("arity", -3), ("tokens", ["WITHSCORE"]), ("help", "key member [WITHSCORE]"),
+        ("arguments", "key:key@0 member:string withscore:pure-token=WITHSCORE?")]
+
 # What rows of Redis 7.0 have to be to be those of 7.2: command | fields and their values | why.
-# The field `tokens` is added to; the others are replaced.
+# The field `tokens` is added to; the others are replaced. `arguments` are texts, see tables.tree,
+# and `help` is what the redis-cli of 7.0 makes of them.
 CHANGED_IN_7_2 = [
-    ("client|kill", [("tokens", ["YES", "NO"])], "the words of SKIPME are told (redis#11201)"),
+    ("client|kill", [("tokens", ["YES", "NO"]), ("arguments", CLIENT_KILL),
+                     ("help", "old-format|%s [%s ...]" % (NEW_HELP, NEW_HELP))],
+     "the words of SKIPME are told (redis#11201), and the formats named"),
+    ("client|list", [("arguments", CLIENT_LIST)], "ID and its numbers are one argument"),
     ("client|setname", [("tips", ALL_NODES)], "tips for proxies"),
-    ("command|getkeys", [("arity", -3)], "7.0 refused commands of one word (redis#11201)"),
-    ("command|getkeysandflags", [("arity", -3)], "7.0 refused commands of one word (redis#11201)"),
+    ("command|getkeys", [("arity", -3), *WHOLE_COMMAND],
+     "7.0 refused commands of one word (redis#11201)"),
+    ("command|getkeysandflags", [("arity", -3), *WHOLE_COMMAND],
+     "7.0 refused commands of one word (redis#11201)"),
+    ("config|get", [("arguments", "parameter:string*")], "the parameter is in no block"),
+    ("lcs", [("help", "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]")],
+     "a better name of the number behind MINMATCHLEN"),
     ("psetex", deprecated("2.6.12", "`SET` with the `PX` argument"), "deprecated (redis#11512)"),
     ("quit", deprecated("7.2.0", "just closing the connection"), "deprecated (redis#11439)"),
     ("setex", deprecated("2.6.12", "`SET` with the `EX` argument"), "deprecated (redis#11512)"),
     ("setnx", deprecated("2.6.12", "`SET` with the `NX` argument"), "deprecated (redis#11512)"),
-    ("zrank", [("arity", -3), ("tokens", ["WITHSCORE"])], "WITHSCORE (redis#11235)"),
-    ("zrevrank", [("arity", -3), ("tokens", ["WITHSCORE"])], "WITHSCORE (redis#11235)"),
+    ("zrank", RANK, "WITHSCORE (redis#11235)"),
+    ("zrevrank", RANK, "WITHSCORE (redis#11235)"),
+]
+
+# Arguments that have another name since 7.2: commands | what 7.0 writes | what 7.2 does.
+RENAMED_IN_7_2 = [
+    ("client|reply", "on_off_skip:oneof", "action:oneof"),
+    ("client|unblock", "timeout_error:oneof", "unblock-type:oneof"),
+    ("config|set", "parameter_value:block", "data:block"),
+    ("flushall flushdb script|flush", "async:oneof", "flush-type:oneof"),
+    ("hello", "username_password:block", "auth:block"),
+    ("hmset hset", "field_value:block", "data:block"),
+    ("lcs", "len:integer", "min-match-len:integer"),
+    ("mset msetnx", "key_value:block", "data:block"),
+    ("shutdown", "nosave_save:oneof", "save-selector:oneof"),
+    ("zadd", "score_member:block", "data:block"),
+    ("zrange zrangebylex zrangebyscore zrangestore zrevrangebylex zrevrangebyscore",
+     "offset_count:block", "limit:block"),
 ]
 
 # Differences that are meant: commands | field | why. COMPAT.md names each.
 MEANT = [
     ("*", "complexity", "COMMAND DOCS gives none"),
-    ("*", "arguments", "COMMAND DOCS gives none; COMMANDS.md has them as a line"),
     ("*", "history", "COMMAND DOCS gives none"),
-    ("client|kill", "word SLAVE", "TYPE SLAVE is taken, and not told"),
+    ("replicaof slaveof", "arguments", "only NO ONE is taken"),
+    ("replicaof slaveof", "help", "only NO ONE is taken"),
 ]
 
 

@@ -11,7 +11,7 @@ import known
 
 WIDTH = 120
 VALUE_CHARS_MAX = 60
-IN_PASSING = ("complexity", "arguments", "history")  # Differ for nearly every command.
+IN_PASSING = ("complexity", "history")  # Differ for nearly every command.
 
 
 def shown(name):
@@ -129,7 +129,8 @@ def fields(coverage, verbose):
 def sentence(summary):
     """The summary; the last line is short, for those who show only that."""
     return ("redis-server {redis_version}, {changed_in_7_2} rows made those of 7.2; {compared} "
-            "rows and {getkeys_calls} answers to GETKEYS compared\n"
+            "rows, {trees} trees of arguments, {help_lines} lines of redis-cli's help and "
+            "{getkeys_calls} answers to GETKEYS compared\n"
             "{missing} commands of Redis' are missing, {ours} are our own\n"
             "{there} of {redis_commands} commands, {identical} of {compared} rows identical, "
             "{explained} differences explained, {unexplained} not, "
@@ -201,6 +202,10 @@ def document(coverage, compat):
         "## What 7.2 added and changed", markdown(("command", "what", "here"), [
             (shown(name), why, "yes" if name in coverage.ours.info else "no")
             for name, *_, why in sorted(known.ADDED_IN_7_2 + known.CHANGED_IN_7_2)]),
+        "Arguments that have another name since 7.2:",
+        markdown(("commands", "in 7.0", "since"), [
+            (", ".join(map(shown, names.split())), old.split(":")[0], new.split(":")[0])
+            for names, old, new in known.RENAMED_IN_7_2]),
         "## Commands that COMPAT.md speaks of",
     ]
     for group in sorted(spoken):

@@ -1,18 +1,22 @@
 """What servers say of their commands, as Python values, and how two such answers are compared.
 
-Knows the replies of COMMAND INFO, DOCS, LIST and GETKEYS, of CONFIG GET and of INFO, and the rows
-of docs/COMMANDS.md. Deliberately does not know which differences are meant: that is in known.py.
+Knows the replies of COMMAND INFO, DOCS, LIST and GETKEYS, of CONFIG GET and of INFO, the help of
+redis-cli, and the rows of docs/COMMANDS.md. Deliberately does not know which differences are meant:
+that is in known.py.
 """
 
 import re
+import subprocess
 
 # The elements of COMMAND INFO behind the name; those that are sets are compared without order.
 INFO_FIELDS = ("arity", "flags", "first key", "last key", "step", "acl", "tips", "key specs")
 SETS = ("flags", "acl", "tips", "doc_flags", "tokens")
-# The entries of COMMAND DOCS that are compared. The summary is in each server's own words.
+# The entries of COMMAND DOCS that are compared, and the line that redis-cli makes of the arguments.
+# The summary is in each server's own words.
 DOCS_FIELDS = ("since", "group", "doc_flags", "deprecated_since", "replaced_by", "complexity",
-               "arguments", "history")
+               "arguments", "help", "history")
 GETKEYS_ARGS_MAX = 8
+FLAGS = {"optional": "?", "multiple": "*", "multiple_token": "+"}  # In texts of arguments.
 NUMBERS = ("0", "1", "2", "3", "-1", "x")  # Of keys, tried at each place where a number may stand.
 
 
@@ -40,7 +44,8 @@ def command_info(connection):
 
 
 def command_docs(connection):
-    """COMMAND DOCS as full name -> entry -> value, `tokens` being the words of the arguments."""
+    """COMMAND DOCS as full name -> entry -> value, `arguments` being a text and `tokens` the words
+    in it."""
     rows = {}
 
     def add(entries):
@@ -49,6 +54,7 @@ def command_docs(connection):
             add(entry.pop("subcommands", []))
             if "arguments" in entry:
                 entry["tokens"] = sorted(set(tokens(entry["arguments"])))
+                entry["arguments"] = tree(entry["arguments"])
             rows[name] = entry
 
     add(plain(connection.call("COMMAND", "DOCS")))
@@ -62,6 +68,32 @@ def tokens(arguments):
         if argument.get("token"):
             yield from argument["token"].upper().strip('"').split()
         yield from tokens(argument.get("arguments", []))
+
+
+def tree(arguments):
+    """Arguments as a text: `name:type`, with `@` and the key specification, `=` and the token, `?`
+    where they may be left out, `*` where they may come again, and in brackets what they hold."""
+    shown = []
+    for argument in map(dict, arguments):
+        text = "%s:%s" % (argument["name"], argument["type"])
+        if "key_spec_index" in argument:
+            text += "@%d" % argument["key_spec_index"]
+        if "token" in argument:
+            text += "=%s" % argument["token"]
+        text += "".join(FLAGS[flag] for flag in sorted(argument.get("flags", []), reverse=True))
+        if "arguments" in argument:
+            text += "(%s)" % tree(argument["arguments"])
+        shown.append(text)
+    return " ".join(shown)
+
+
+def help_lines(port, names):
+    """What redis-cli shows as the arguments of commands, by their full names."""
+    asked = "".join("help %s\n" % name.replace("|", " ") for name in names)
+    told = subprocess.run(["redis-cli", "-p", str(port)], input=asked, capture_output=True,
+                          text=True, check=True).stdout
+    found = re.findall(r"^ +\x1b\[1m(\S.*?)\x1b\[0m \x1b\[90m(.*?)\x1b\[0m", told, re.M)
+    return {call.lower().replace(" ", "|"): line for call, line in found}
 
 
 def same(field, ours, theirs):
