@@ -1,19 +1,26 @@
 //! The arguments of a function, read as C functions of Lua do: numbers may be strings and strings
 //! numbers, and what does not fit is an error that names the argument.
 
-use super::raise::{bad_argument, bad_type};
-use rlua::{Lua, MultiValue, Result, String, Value};
+use super::raise;
+use rlua::{Error, Lua, MultiValue, Result, String, Value};
 
 /// The arguments of one call; all indices count from 0, those in messages from 1.
 pub(super) struct Arguments<'lua> {
     lua: &'lua Lua,
     values: MultiValue<'lua>,
+    /// Functions of the prelude between the script and the one that was given them.
+    depth: usize,
 }
 
 impl<'lua> Arguments<'lua> {
     /// The arguments that a function was given.
     pub(super) fn new(lua: &'lua Lua, values: MultiValue<'lua>) -> Self {
-        Self { lua, values }
+        Self { lua, values, depth: 0 }
+    }
+
+    /// The same for what a function of the prelude hands on: errors are those of that function.
+    pub(super) fn handed_on(lua: &'lua Lua, values: MultiValue<'lua>) -> Self {
+        Self { lua, values, depth: 1 }
     }
 
     /// Their number.
@@ -39,7 +46,7 @@ impl<'lua> Arguments<'lua> {
             Some(value @ Value::String(_)) => self.lua.coerce_number(value.clone())?,
             _ => None,
         };
-        number.ok_or_else(|| bad_type(self.lua, index + 1, "number", self.get(index)))
+        number.ok_or_else(|| self.bad_type(index, "number"))
     }
 
     /// An integer: a number without its fraction.
@@ -61,11 +68,30 @@ impl<'lua> Arguments<'lua> {
             }
             _ => None,
         };
-        string.ok_or_else(|| bad_type(self.lua, index + 1, "string", self.get(index)))
+        string.ok_or_else(|| self.bad_type(index, "string"))
+    }
+
+    /// Whether it counts as true.
+    pub(super) fn is_true(&self, index: usize) -> bool {
+        !matches!(self.get(index), None | Some(Value::Nil | Value::Boolean(false)))
     }
 
     /// An error about the argument at `index` unless `holds`.
     pub(super) fn check(&self, holds: bool, index: usize, text: &str) -> Result<()> {
-        if holds { Ok(()) } else { Err(bad_argument(self.lua, index + 1, text)) }
+        if holds { Ok(()) } else { Err(self.bad(index, text)) }
+    }
+
+    /// An error of the function.
+    pub(super) fn error(&self, text: &str) -> Error {
+        raise::error_beyond(self.lua, self.depth, text)
+    }
+
+    fn bad(&self, index: usize, text: &str) -> Error {
+        raise::bad_argument_beyond(self.lua, self.depth, index + 1, text)
+    }
+
+    fn bad_type(&self, index: usize, expected: &str) -> Error {
+        let came = raise::type_name(self.get(index));
+        self.bad(index, &format!("{expected} expected, got {came}"))
     }
 }

@@ -8,14 +8,15 @@
 //! | `state`, `raise` | what the functions share: memory, the way to the host, errors |
 //! | `convert`, `reply` | from RESP to Lua, and from Lua to RESP |
 //! | `args`, `number` | arguments of functions, and numbers, as C has them |
-//! | `redis_lib`, `cjson`, `cmsgpack`, `bit`, `structs`, `random` | the libraries |
+//! | `redis_lib`, `cjson`, `cmsgpack`, `bit`, `structs`, `random`, `string_lib` | the libraries |
+//! | `patterns` | Lua's patterns |
 //!
 //! The interpreter knows nothing of commands, keys or clients: all it knows of the server is its
 //! [`Host`]. Scripts cannot reach files, the clock of the day, or each other.
 //!
 //! A script ends when the host says so ([`Called::Stop`], [`Host::proceed`]), whatever it catches.
-//! Scripts nest up to 200 calls between Lua and the functions here, and patterns are matched by
-//! recursion (its depth is limited): run them on a stack of [`STACK_BYTES_MIN`] or more.
+//! Scripts nest up to 200 calls between Lua and the functions here: run them on a stack of
+//! [`STACK_BYTES_MIN`] or more.
 
 mod args;
 mod bit;
@@ -24,6 +25,7 @@ mod cmsgpack;
 mod convert;
 mod host;
 mod number;
+mod patterns;
 mod raise;
 mod random;
 mod redis_lib;
@@ -31,6 +33,7 @@ mod reply;
 mod sandbox;
 mod shebang;
 mod state;
+mod string_lib;
 mod structs;
 #[cfg(test)]
 mod tests;

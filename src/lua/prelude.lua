@@ -16,7 +16,6 @@ local resume, create = raw.coroutine.resume, raw.coroutine.create
 local caught, enter, leave = rust.caught, rust.enter, rust.leave
 
 local UNPACK_MAX = 7700 -- Each value that a function of Rust is given takes one of 8,000 slots.
-local PATTERN_BYTES_MAX = 10000
 local READ_ONLY = "Attempt to modify a readonly table"
 
 -- Tables that cannot be changed: an empty one stands for each, so that every write is noticed.
@@ -186,41 +185,74 @@ function world.load(read, name)
   return loaded(raw.load(piece, name))
 end
 
--- Patterns are matched by recursion, as deep as there are repetitions in them.
+-- Strings. What may take long is written in Rust, as a script is not stopped while a function of C
+-- runs; what a script has called here is called by Lua. Where Rust finds that few steps are enough
+-- it is left to C, which is faster.
 
 local strings = {}
 for name, value in next, raw.string do strings[name] = value end
+local concat, gmatch_of_c, gsub_of_c = raw.table.concat, raw.string.gmatch, raw.string.gsub
+local is_gmatch_quick, next_match = rust.is_gmatch_quick, rust.next_match
+local gsub, matches = rust.gsub, rust.matches
 
-local function check_pattern(pattern)
-  if type(pattern) == "string" and #pattern > PATTERN_BYTES_MAX then
-    error("pattern too long", 3)
+strings.find, strings.match, strings.rep = rust.find, rust.match, rust.rep
+
+function strings.gmatch(...)
+  if is_gmatch_quick(...) then return gmatch_of_c(...) end
+  local text, pattern = ...
+  local from = 0
+  local function go_on(place, ...)
+    from = place or from
+    return ...
   end
-end
-
-local find, match, gmatch, gsub = strings.find, strings.match, strings.gmatch, strings.gsub
-
-function strings.find(text, pattern, first, plain)
-  if not plain then check_pattern(pattern) end
-  return find(text, pattern, first, plain)
-end
-
-function strings.match(text, pattern, first)
-  check_pattern(pattern)
-  return match(text, pattern, first)
-end
-
-function strings.gmatch(text, pattern)
-  check_pattern(pattern)
-  return gmatch(text, pattern)
-end
-
-function strings.gsub(text, pattern, by, count)
-  check_pattern(pattern)
-  return gsub(text, pattern, by, count)
+  return function() return go_on(next_match(text, pattern, from)) end
 end
 
 strings.gfind = strings.gmatch
-strings.rep = rust.rep -- Faster: a script is not stopped while a function of C runs.
+
+-- Puts what replaces them in the place of matches; the type of what cannot. An entry that is called
+-- has no name in messages, as what C calls.
+local function replace(found, count, width, by)
+  local first, last = width > 2 and 1 or 0, width - 2
+  local called = type(by) == "function"
+  found[0] = by
+  for at = 2, count * width, width do
+    local value
+    if not called then
+      value = by[found[at + first]]
+    elseif last <= 1 then
+      value = found[0](found[at + last])
+    else
+      value = found[0](unpack(found, at + 1, at + last))
+    end
+    if value then
+      local kind = type(value)
+      if kind ~= "string" and kind ~= "number" then return kind end
+      found[at] = value
+    end
+    for capture = at + 1, at + last do found[capture] = "" end
+  end
+end
+
+function strings.gsub(...)
+  local result, number = gsub(...)
+  if number then return result, number end
+  if result then return gsub_of_c(...) end
+  local text, pattern, by, most = ...
+  local pieces, total, from, wrong = {}, 0, 0, nil
+  repeat
+    local found, count, width
+    found, count, width, from = matches(text, pattern, by, most, from, total)
+    -- No coroutine yields from within a function of C.
+    if count > 0 then
+      gsub_of_c("", "", function() wrong = replace(found, count, width, by) end)
+    end
+    if wrong then error("invalid replacement value (a " .. wrong .. ")", 2) end
+    pieces[#pieces + 1] = concat(found)
+    total = total + count
+  until not from
+  return concat(pieces), total
+end
 
 -- The libraries.
 

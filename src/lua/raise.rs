@@ -15,31 +15,42 @@ const COUNTED: &str = "ignore_error_stats_update";
 const UNKNOWN: &str = "ERR unknown error";
 
 /// The chunk and line of the function at `level`, as it stands before messages; nothing where that
-/// is not Lua. Level 0 is the function of Rust that runs, 1 is who called it.
+/// is not Lua, or what is written in Lua here. Level 0 is the function of Rust that runs, 1 is who called it.
 pub(super) fn place(lua: &Lua, level: usize) -> String {
     let Some(frame) = lua.inspect_stack(level) else { return String::new() };
     let line = frame.curr_line();
     match frame.source().short_src {
-        Some(chunk) if line > 0 => format!("{chunk}:{line}: "),
+        Some(chunk) if line > 0 && chunk != PRELUDE[1..] => format!("{chunk}:{line}: "),
         _ => String::new(),
     }
 }
 
 /// An error with this message, behind the place where the function was called.
 pub(super) fn error(lua: &Lua, text: impl AsRef<[u8]>) -> Error {
-    let mut message = place(lua, 1).into_bytes();
+    error_beyond(lua, 0, text)
+}
+
+/// The same of the function that called so many others to get here.
+pub(super) fn error_beyond(lua: &Lua, depth: usize, text: impl AsRef<[u8]>) -> Error {
+    let mut message = place(lua, depth + 1).into_bytes();
     message.extend_from_slice(text.as_ref());
     Raised::Text(message).into()
 }
 
 /// An error about the argument at `index`, counted from 1.
 pub(super) fn bad_argument(lua: &Lua, index: usize, text: &str) -> Error {
-    let frame = lua.inspect_stack(0);
+    bad_argument_beyond(lua, 0, index, text)
+}
+
+/// The same of the function that called so many others to get here.
+pub(super) fn bad_argument_beyond(lua: &Lua, depth: usize, index: usize, text: &str) -> Error {
+    let frame = lua.inspect_stack(depth);
     let names = frame.as_ref().map(|frame| frame.names());
     let is_method = names.as_ref().is_some_and(|names| names.name_what == Some("method"));
     let name = names.and_then(|names| names.name).unwrap_or("?".into());
-    error(
+    error_beyond(
         lua,
+        depth,
         match (is_method, index) {
             (true, 1) => format!("calling '{name}' on bad self ({text})"),
             (true, _) => format!("bad argument #{} to '{name}' ({text})", index - 1),

@@ -1,9 +1,8 @@
 //! What scripts see of Lua: the environment that `prelude.lua` makes of Lua's libraries and ours.
 
-use super::args::Arguments;
 use super::raise::{self, PRELUDE};
 use super::state::{State, function, handler};
-use super::{CALL_ARGS_MAX, bit, cjson, cmsgpack, random, redis_lib, structs};
+use super::{CALL_ARGS_MAX, bit, cjson, cmsgpack, random, redis_lib, string_lib, structs};
 use crate::resp::Args;
 use rlua::{
     Error, Function, Lua, LuaOptions, MultiValue, RegistryKey, Result, StdLib, Table, Thread, Value,
@@ -116,7 +115,13 @@ fn functions<'lua>(lua: &'lua Lua, state: &Rc<State>) -> Result<Table<'lua>> {
     table.set("note", handler(lua, state, |lua, _, value| raise::note(lua, value))?)?;
     table.set("missing", function(lua, state, |lua, _, args| Err::<(), _>(missing(lua, args)))?)?;
     table.set("read_only", function(lua, state, |lua, _, ()| Err::<(), _>(read_only(lua)))?)?;
-    table.set("rep", function(lua, state, rep)?)?;
+    table.set("rep", function(lua, state, string_lib::rep)?)?;
+    table.set("find", function(lua, state, string_lib::find)?)?;
+    table.set("match", function(lua, state, string_lib::match_once)?)?;
+    table.set("is_gmatch_quick", function(lua, state, string_lib::is_gmatch_quick)?)?;
+    table.set("next_match", function(lua, state, string_lib::next_match)?)?;
+    table.set("gsub", function(lua, state, string_lib::gsub)?)?;
+    table.set("matches", function(lua, state, string_lib::matches)?)?;
     table.set("random", function(lua, state, random::random)?)?;
     table.set("random_seed", function(lua, state, random::seed)?)?;
     let enter =
@@ -128,15 +133,6 @@ fn functions<'lua>(lua: &'lua Lua, state: &Rc<State>) -> Result<Table<'lua>> {
     })?;
     table.set("leave", leave)?;
     Ok(table)
-}
-
-/// `string.rep(s, n)`
-fn rep<'lua>(lua: &'lua Lua, state: &Rc<State>, args: MultiValue<'lua>) -> Result<Value<'lua>> {
-    let args = Arguments::new(lua, args);
-    let (text, count) = (args.string(0)?, args.integer(1)?);
-    let count = usize::try_from(count).unwrap_or(0);
-    state.step(lua, &mut 0, text.as_bytes().len().saturating_mul(count))?;
-    Ok(Value::String(lua.create_string(text.as_bytes().repeat(count))?))
 }
 
 fn missing(lua: &Lua, (_, name): (Value<'_>, Value<'_>)) -> Error {

@@ -233,7 +233,7 @@ impl State {
         thread.set_hook(every(), move |lua, _| state.interrupt(lua));
         self.switches.set(self.switches.get() + 1);
         if self.switches.get().is_multiple_of(SWITCHES_PER_QUESTION) {
-            self.ask(lua, Question::Proceed)?;
+            self.proceed(lua)?;
         }
         Ok(())
     }
@@ -262,6 +262,11 @@ impl State {
         self.check_memory(lua)
     }
 
+    /// Asks the host whether the script may go on. Fails where it is to end.
+    pub(super) fn proceed(&self, lua: &Lua) -> Result<()> {
+        self.ask(lua, Question::Proceed).map(drop)
+    }
+
     /// One step of a long work of Rust, of which `steps` were done, with a result of so many bytes
     /// so far. Fails where that is too much, or the script is to end.
     pub(super) fn step(&self, lua: &Lua, steps: &mut u32, bytes: usize) -> Result<()> {
@@ -270,7 +275,7 @@ impl State {
         }
         *steps = steps.wrapping_add(1);
         if steps.is_multiple_of(STEPS_PER_QUESTION) {
-            self.ask(lua, Question::Proceed)?;
+            self.proceed(lua)?;
         }
         Ok(())
     }

@@ -56,6 +56,36 @@ fn coroutines_are_counted() {
 }
 
 #[test]
+fn searches_are_counted() {
+    let tries = "('a'):rep(1000), ('.-'):rep(10) .. 'b'";
+    stops(&format!("string.find({tries})"));
+    stops(&format!("string.match({tries})"));
+    stops(&format!("for _ in string.gmatch({tries}) do end"));
+    stops(&format!("string.gsub({tries}, '')"));
+    stops(&format!("string.gsub({tries}, function() end)"));
+    stops(&format!("string.gsub({tries}, {{}})"));
+    stops(&format!("pcall(string.find, {tries}) return 1"));
+    stops(&format!("coroutine.wrap(function() string.find({tries}) end)()"));
+    for pattern in [
+        "('a*'):rep(20) .. 'b'",
+        "('a+'):rep(20) .. 'b'",
+        "('a?'):rep(40) .. ('a'):rep(1001)",
+        "('(a-)'):rep(20) .. 'b'",
+        "'(.-)%1b'",
+        "'%f[a]' .. ('.-'):rep(10) .. 'b'",
+        "'[' .. ('b'):rep(1e5) .. ']'",
+    ] {
+        stops(&format!("string.find(('a'):rep(1000), {pattern})"));
+    }
+    stops("string.find(('('):rep(1e5), '%b()')");
+    stops("string.find(('a'):rep(3e6), 'b')");
+    stops("string.find(('a'):rep(3e6), ('a'):rep(1e6) .. 'b', 1, true)");
+    stops("string.gsub(('a'):rep(1e5), '(b*)', ('%1'):rep(1e5))");
+    stops("string.gsub(('a'):rep(1e6), 'a', 'b')");
+    stops("string.gsub(('a'):rep(1e6), 'a', {})");
+}
+
+#[test]
 fn memory_is_limited() {
     let mut lua = Interpreter::new(4 << 20);
     let host = &mut Fake::default();
@@ -64,6 +94,9 @@ fn memory_is_limited() {
         "local t = {} while true do t[#t + 1] = {} end",
         "local t = {} for i = 1, 1e9 do t[i] = 'abc' .. i end",
         "return string.rep('x', 1e9)",
+        "return ('x'):rep(1e6):gsub('x', ('y'):rep(1e6))",
+        "return ('x'):rep(1e6):gsub('x', function() return ('y'):rep(1e6) end)",
+        "return ('x'):rep(1e6):gsub('(x)', '%1%1%1%1%1%1%1%1')",
         "local t = {} while true do t[#t + 1] = redis.call('echo', ('x'):rep(1000)) end",
         "local t = {} while true do t[#t + 1] = cjson.decode('[1,2,3]') end",
         "local t = {} while true do t[#t + 1] = cjson.encode({('x'):rep(1000), #t}) end",
@@ -240,9 +273,22 @@ fn the_stack_is_large_enough() {
             "$1\r\n1\r\n",
         );
         check(
-            "return ('a'):find(('a?'):rep(5001))",
-            "-ERR pattern too long script: <sha>, on \
-               =(tail call):-1.\r\n",
+            "local function f(n) if n == 0 then return ('a'):rep(500):gsub(('a?'):rep(500), {}) \
+             end return (('x'):gsub('x', function() return f(n - 1) end)) end return #f(150)",
+            ":500\r\n",
+        );
+        check(
+            "local long = ('b?'):rep(501) .. 'x' local function f(n) if n == 0 then return 'x' end \
+             return (('x'):gsub(long, function() return f(n - 1) end)) end return f(150)",
+            "$1\r\nx\r\n",
+        );
+        check(
+            "return ('a'):rep(9e4):match(('(a?)'):rep(2) .. ('a?'):rep(9e4) .. '()')",
+            "$1\r\na\r\n",
+        );
+        check(
+            "return ('a'):rep(2e5):find(('a?'):rep(2e5))",
+            "-ERR user_script:1: pattern too complex script: <sha>, on @user_script:1.\r\n",
         );
         check("return #cjson.encode(cjson.decode(('['):rep(999) .. (']'):rep(999)))", ":1998\r\n");
     };

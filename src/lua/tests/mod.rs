@@ -166,6 +166,11 @@ fn bit_and_struct_are_those_of_redis() {
 }
 
 #[test]
+fn patterns_are_those_of_redis() {
+    transcript(include_str!("patterns.txt"));
+}
+
+#[test]
 fn random_numbers_go_on_as_in_redis() {
     let mut lua = Interpreter::new(64 << 20);
     let mut random = || {
