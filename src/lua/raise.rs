@@ -15,7 +15,8 @@ const COUNTED: &str = "ignore_error_stats_update";
 const UNKNOWN: &str = "ERR unknown error";
 
 /// The chunk and line of the function at `level`, as it stands before messages; nothing where that
-/// is not Lua, or what is written in Lua here. Level 0 is the function of Rust that runs, 1 is who called it.
+/// is not Lua, or what is written in Lua here. Level 0 is the function of Rust that runs, 1 is who
+/// called it.
 pub(super) fn place(lua: &Lua, level: usize) -> String {
     let Some(frame) = lua.inspect_stack(level) else { return String::new() };
     let line = frame.curr_line();

@@ -9,6 +9,7 @@ use super::args::Arguments;
 use super::patterns::{self, Capture, Failure, Matcher};
 use super::state::State;
 use rlua::{Error, Lua, MultiValue, Result, String, Table, Value};
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// `gsub` finds so many matches before the first of them is replaced by a function,
@@ -26,7 +27,7 @@ pub(super) fn rep<'lua>(
     args: MultiValue<'lua>,
 ) -> Result<Value<'lua>> {
     let args = Arguments::new(lua, args);
-    let (text, count) = (args.string(0)?, args.integer(1)?);
+    let (text, count) = (args.text(0)?, args.integer(1)?);
     let count = usize::try_from(count).unwrap_or(0);
     state.step(lua, &mut 0, text.as_bytes().len().saturating_mul(count))?;
     Ok(Value::String(lua.create_string(text.as_bytes().repeat(count))?))
@@ -39,13 +40,14 @@ pub(super) fn find<'lua>(
     args: MultiValue<'lua>,
 ) -> Result<MultiValue<'lua>> {
     let args = Arguments::new(lua, args);
-    let (text, pattern) = (args.string(0)?, args.string(1)?);
+    let (text, pattern) = (args.text(0)?, args.text(1)?);
     let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
     let from = start_of(&args, text.len())?;
     if args.is_true(3) || !patterns::is_special(pattern) {
         let found = patterns::find_plain(&text[from..], pattern, || state.proceed(lua))?;
         let place = found.map(|at| (from + at, from + at + pattern.len()));
-        return Ok(place.map_or_else(none, |place| place_of(place).into_iter().collect()));
+        let values = place.map(|place| MultiValue::from_vec(place_of(place).into()));
+        return Ok(values.unwrap_or_else(none));
     }
     let (anchored, pattern) = patterns::split_anchor(pattern);
     let mut matcher = Matcher::new(text, pattern, || state.proceed(lua));
@@ -66,7 +68,7 @@ pub(super) fn match_once<'lua>(
     args: MultiValue<'lua>,
 ) -> Result<MultiValue<'lua>> {
     let args = Arguments::new(lua, args);
-    let (text, pattern) = (args.string(0)?, args.string(1)?);
+    let (text, pattern) = (args.text(0)?, args.text(1)?);
     let text = text.as_bytes();
     let from = start_of(&args, text.len())?;
     let (anchored, pattern) = patterns::split_anchor(pattern.as_bytes());
@@ -85,7 +87,7 @@ pub(super) fn is_gmatch_quick<'lua>(
     args: MultiValue<'lua>,
 ) -> Result<bool> {
     let args = Arguments::handed_on(lua, args);
-    let (text, pattern) = (args.string(0)?, args.string(1)?);
+    let (text, pattern) = (args.text(0)?, args.text(1)?);
     Ok(is_quick(text.as_bytes(), pattern.as_bytes(), false, usize::MAX))
 }
 
@@ -118,7 +120,7 @@ pub(super) fn next_match<'lua>(
     args: MultiValue<'lua>,
 ) -> Result<MultiValue<'lua>> {
     let args = Arguments::handed_on(lua, args);
-    let (text, pattern) = (args.string(0)?, args.string(1)?);
+    let (text, pattern) = (args.text(0)?, args.text(1)?);
     let from = position(&args, 2)?;
     let text = text.as_bytes();
     if from > text.len() {
@@ -134,24 +136,24 @@ pub(super) fn next_match<'lua>(
 }
 
 /// What `gsub` is given but for what replaces.
-struct Job<'lua> {
-    text: String<'lua>,
-    pattern: String<'lua>,
+struct Job<'lua, 'a> {
+    text: Cow<'a, String<'lua>>,
+    pattern: Cow<'a, String<'lua>>,
     most: i32,
 }
 
-impl<'lua> Job<'lua> {
-    fn new(args: &Arguments<'lua>) -> Result<Self> {
-        let (text, pattern) = (args.string(0)?, args.string(1)?);
+impl<'lua, 'a> Job<'lua, 'a> {
+    fn new(args: &'a Arguments<'lua>) -> Result<Self> {
+        let (text, pattern) = (args.text(0)?, args.text(1)?);
         // Numbers are those of C: their upper bits go.
         let most = args.integer_or(3, text.as_bytes().len() as i64 + 1)? as i32;
         Ok(Self { text, pattern, most })
     }
 }
 
-/// `string.gsub(s, pattern, repl [, n])` where `repl` is a string: the new text, and how often there
-/// was a match. For a function or table whether Lua's own is done in a moment but for what that
-/// does, and nil.
+/// `string.gsub(s, pattern, repl [, n])` where `repl` is a string: the new text, and how many
+/// matches there were. For a function or table whether Lua's own is done in a moment but for what
+/// that does, and nil.
 pub(super) fn gsub<'lua>(
     lua: &'lua Lua,
     state: &Rc<State>,
@@ -169,7 +171,7 @@ pub(super) fn gsub<'lua>(
         }
         _ => args.check(false, 2, "string/function/table expected")?,
     }
-    let by = args.string(2)?;
+    let by = args.text(2)?;
     let text = job.text.as_bytes();
     let mut matcher = Matcher::new(text, pattern, || state.proceed(lua));
     let mut out = Output { lua, state, args: &args, text, bytes: Vec::new(), steps: 0 };
