@@ -2,8 +2,14 @@
 
 use super::layer::{Entry, Layer, Unwritten};
 use crate::layout::op::{Content, Db, Element, Fate, Type};
+use hashbrown::HashSet;
 use smallvec::SmallVec;
 use std::cell::Ref;
+
+/// So many elements are looked at for each one that is to be found present,
+const LOOKS_PER_PRESENT: usize = 4;
+/// and not fewer than these.
+const LOOKS_MIN: usize = 64;
 
 /// What the layers say of one part of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +100,27 @@ impl View<'_> {
             None => hides.then_some(Said::Absent),
         });
         said.unwrap_or(Said::Tree)
+    }
+
+    /// Counts members or fields that are present, up to `most`: those whose newest word says so,
+    /// among the first ones that the layers speak of. O(most).
+    pub fn present_elements(&self, most: usize) -> usize {
+        let (mut spoken, mut present) = (HashSet::new(), 0);
+        let mut looks = most.saturating_mul(LOOKS_PER_PRESENT).max(LOOKS_MIN);
+        self.each(|entry, _| {
+            for unwritten in entry.into_iter().flat_map(Entry::elements) {
+                if looks == 0 || present == most {
+                    return Some(());
+                }
+                looks -= 1;
+                let element = &unwritten.element;
+                if !matches!(element, Element::Scored(..)) && spoken.insert(element.clone()) {
+                    present += usize::from(unwritten.content.is_some());
+                }
+            }
+            None
+        });
+        present
     }
 
     /// Of how many elements the layers speak, at most. O(layers).

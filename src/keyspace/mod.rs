@@ -289,11 +289,17 @@ impl Keyspace {
         if let Some(index) = self.absorb(db, key, want, None, &[])? {
             return Ok(index);
         }
-        let pending = match want {
-            Want::Few(_) | Want::Removal(_) => self.backlog.view(db, key, &[]).elements_len(),
-            _ => 0,
+        let view = self.backlog.view(db, key, &[]);
+        let (asked, pending) = match want {
+            // That others are left is known without a listing.
+            Want::Removal(names) if view.present_elements(names.len() + 1) > names.len() => {
+                (Want::Elements(names), 0)
+            }
+            Want::Few(_) | Want::Removal(_) => (want, view.elements_len()),
+            _ => (want, 0),
         };
-        let miss = Miss { db, key: key.into(), wanted: want.keep(), pending };
+        drop(view);
+        let miss = Miss { db, key: key.into(), wanted: asked.keep(), pending };
         let wait = if self.waits { Wait::Yes } else { Wait::No };
         if wait == Wait::No && self.loads.contains_key(key_of(db, key).as_ref()) {
             return Err(self.miss(miss));

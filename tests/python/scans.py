@@ -23,6 +23,8 @@ LOAD_BATCH = 1000
 DISK_MEGABYTES = 4000
 STEPS_MAX = 100_000
 VOLATILE = 20_000  # So many names come and go.
+# A first step waits until the tree has what there was: after a load that is all of it.
+PATIENCE = 600
 # command, key, how its elements are loaded: the arguments behind the key
 SCANS = [
     (b"SCAN", None, None),
@@ -106,11 +108,11 @@ class Scan:
     def run(self, restarts):
         expected = self.elements // 300
         times = {self.rng.randrange(1, max(2, expected)) for _ in range(restarts)}
-        connection, cursor = self.server.connect(), b"0"
+        connection, cursor = self.server.connect(PATIENCE), b"0"
         while self.steps == 0 or cursor != b"0":
             if self.steps in times:
                 self.restart(connection)
-                connection = self.server.connect()
+                connection = self.server.connect(PATIENCE)
             words = [self.command] + ([self.key] if self.key else []) + [cursor]
             count = self.rng.choice([50, 200, 500, 500, 1000])
             cursor, names = connection.call(*words, b"COUNT", count)
