@@ -197,10 +197,10 @@ pub struct Scripts {
 }
 
 impl Scripts {
-    /// Has a script compiled and kept under its SHA-1; the interpreter may take so many bytes. Where
-    /// that is not enough, those are forgotten that were not used for the longest time, but not what
-    /// SCRIPT LOAD has asked for. The error is the text of a reply, from its code on. Call it while
-    /// no script runs.
+    /// Has a script compiled and kept under its SHA-1; the interpreter may take so many bytes.
+    /// Where that is not enough, those are forgotten that were not used for the longest time, but
+    /// not what SCRIPT LOAD has asked for. The error is the text of a reply, from its code on. Call
+    /// it while no script runs.
     pub fn compile(&mut self, bytes_max: u64, sha: &str, text: &[u8]) -> Result<(), Vec<u8>> {
         loop {
             let order = Order::Compile(sha.to_owned(), text.to_vec());
