@@ -459,6 +459,22 @@ mod tests {
     }
 
     #[test]
+    fn elements_are_present_by_their_newest_word() {
+        let key = || b"h"[..].into();
+        let field = |name: &str| Element::Field(name.as_bytes().into());
+        let put = |name| Op::Put(0, key(), field(name), b"v"[..].into());
+        let absent = |name| Op::Absent(0, key(), field(name));
+        let mut backlog = durable(&[&[put("a"), put("b"), put("c")]]);
+        backlog.take(1_000);
+        backlog.record([absent("a"), absent("d"), put("b")].into_iter());
+        let present = |most| backlog.view(0, b"h", &[]).present_elements(most);
+        assert_eq!([present(1), present(2), present(9)], [1, 2, 2], "b and c");
+        backlog.record([Op::Make(0, key(), Type::Hash), put("e")].into_iter());
+        let present = backlog.view(0, b"h", &[]).present_elements(9);
+        assert_eq!(present, 1, "what was there before it was made anew does not count");
+    }
+
+    #[test]
     fn what_failed_goes_back_in_its_order() {
         let removal = Op::AbsentKey(0, b"gone"[..].into());
         let mut backlog = durable(&[&[make("a")], &[removal]]);

@@ -281,12 +281,13 @@ impl Scripts {
     }
 
     /// Notes that the script with this SHA-1 is used now, or, with `loaded`, that it is to stay.
-    pub fn note(&mut self, sha: &str, loaded: bool) {
+    /// Answers its flags, if there is one.
+    pub fn note(&mut self, sha: &str, loaded: bool) -> Option<Flags> {
         self.uses += 1;
-        if let Some(known) = self.known.get_mut(sha) {
-            known.used = self.uses;
-            known.loaded |= loaded;
-        }
+        let known = self.known.get_mut(sha)?;
+        known.used = self.uses;
+        known.loaded |= loaded;
+        Some(known.flags)
     }
 
     /// How many there are.

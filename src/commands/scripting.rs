@@ -109,12 +109,11 @@ fn run(cx: &mut Cx<'_, '_>, sha: String, keys: usize, read_only: bool) -> Result
     if let Some(crate::command::Grant::Failed(error)) = cx.grant.take() {
         return Err(error.into());
     }
-    let flags = cx.server.scripts.flags(&sha).unwrap_or_default();
+    let flags = cx.server.scripts.note(&sha, false).unwrap_or_default();
     if read_only && flags.shebang && !flags.no_writes {
         return fail("ERR Can not execute a script with write flag using *_ro command.");
     }
     let read_only = read_only || flags.no_writes;
-    cx.server.scripts.note(&sha, false);
     Err(Stop::Script(Box::new(Program { sha, keys, read_only })))
 }
 

@@ -138,9 +138,11 @@ impl Engine {
     }
 
     /// Whether serving the writers of a group takes so much longer than a sync that waiting for all
-    /// of them would leave first the disk idle, and then the loop.
+    /// of them would leave first the disk idle, and then the loop. Before the first sync that is
+    /// not known.
     fn outlasts_sync(&self) -> bool {
-        self.pipeline.served_us >= OVERLAP_SYNCS * self.server.stats.sync_us
+        let sync_us = self.server.stats.sync_us;
+        sync_us > 0 && self.pipeline.served_us >= OVERLAP_SYNCS * sync_us
     }
 
     /// Hands the group that was filled to the journal, if the journal is idle. `quiet` says that

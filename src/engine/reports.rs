@@ -96,8 +96,10 @@ impl Engine {
             Report::Committed { group, durable, took_us, status } => {
                 self.pipeline.spare_group = group;
                 self.server.journal = status;
-                self.server.stats.sync_us = took_us;
-                self.note_sync(took_us / 1000);
+                if durable.is_some() {
+                    self.server.stats.sync_us = took_us;
+                    self.note_sync(took_us / 1000);
+                }
                 self.committed(durable);
                 self.mind_spares();
                 self.mind_pin();

@@ -371,8 +371,10 @@ impl Keyspace {
                 let excluded = |name: &[u8]| filter.excludes(member_hash(db, &key, name));
                 sources.take_pending(names, excluded)?;
             }
-            if !want.is_met_by(sources.value) {
-                sources.take_presence(want);
+            if let Want::Removal(names) = want
+                && !tells_others(sources.value.count(), names.len())
+            {
+                sources.take_presence(names.len());
             }
             Ok(want.is_met_by(sources.value))
         });
@@ -415,15 +417,10 @@ impl Sources<'_, '_> {
         Ok(())
     }
 
-    /// Takes what the backlog says of how many there are at least, where that is wanted: a listing
-    /// would have to pass by all that it says are gone.
-    fn take_presence(&mut self, want: Want<'_>) {
-        let least = match want {
-            Want::Removal(names) => names.len() + 1,
-            Want::Few(limit) => limit,
-            _ => return,
-        };
-        let present = self.view.present_elements(least) as u64;
+    /// Takes what the backlog says of how many there are at least: that others are left when so
+    /// many go. A listing would have to pass by all that it says are gone.
+    fn take_presence(&mut self, going: usize) {
+        let present = self.view.present_elements(going + 1) as u64;
         if present > self.value.count().at_least() {
             self.value.set_count(Count::AtLeast(present));
         }

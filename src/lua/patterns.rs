@@ -140,7 +140,7 @@ impl<'a, E, P: FnMut() -> Result<(), E>> Matcher<'a, P> {
     }
 
     /// So many more steps are done.
-    pub(super) fn count(&mut self, steps: usize) -> Result<(), Failure<E>> {
+    fn count(&mut self, steps: usize) -> Result<(), Failure<E>> {
         self.steps += steps;
         if self.steps < STEPS_PER_QUESTION {
             return Ok(());

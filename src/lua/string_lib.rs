@@ -49,16 +49,7 @@ pub(super) fn find<'lua>(
         let values = place.map(|place| MultiValue::from_vec(place_of(place).into()));
         return Ok(values.unwrap_or_else(none));
     }
-    let (anchored, pattern) = patterns::split_anchor(pattern);
-    let mut matcher = Matcher::new(text, pattern, || state.proceed(lua));
-    let found = matcher.search(from, anchored).map_err(|failure| error_of(&args, failure))?;
-    let Some(place) = found else { return Ok(none()) };
-    let mut values = Vec::with_capacity(2 + matcher.captures().len());
-    values.extend(place_of(place));
-    for &capture in matcher.captures() {
-        values.push(value_of(lua, &args, text, capture)?);
-    }
-    Ok(MultiValue::from_vec(values))
+    first_match(lua, state, &args, (text, pattern, from), true)
 }
 
 /// `string.match(s, pattern [, init])`
@@ -71,12 +62,30 @@ pub(super) fn match_once<'lua>(
     let (text, pattern) = (args.text(0)?, args.text(1)?);
     let text = text.as_bytes();
     let from = start_of(&args, text.len())?;
-    let (anchored, pattern) = patterns::split_anchor(pattern.as_bytes());
+    first_match(lua, state, &args, (text, pattern.as_bytes(), from), false)
+}
+
+/// The first match in a text, of a pattern, from a position on: its place and captures, or, for
+/// `string.match`, captures alone, with all of it for one where there are none.
+fn first_match<'lua>(
+    lua: &'lua Lua,
+    state: &Rc<State>,
+    args: &Arguments<'lua>,
+    (text, pattern, from): (&[u8], &[u8], usize),
+    with_place: bool,
+) -> Result<MultiValue<'lua>> {
+    let (anchored, pattern) = patterns::split_anchor(pattern);
     let mut matcher = Matcher::new(text, pattern, || state.proceed(lua));
-    let found = matcher.search(from, anchored).map_err(|failure| error_of(&args, failure))?;
+    let found = matcher.search(from, anchored).map_err(|failure| error_of(args, failure))?;
     let Some(place) = found else { return Ok(none()) };
-    let mut values = Vec::with_capacity(matcher.captures().len().max(1));
-    push_captures(lua, &args, text, place, matcher.captures(), &mut values)?;
+    let captures = matcher.captures();
+    let mut values = Vec::with_capacity(2 + captures.len());
+    if with_place {
+        values.extend(place_of(place));
+    }
+    if !(with_place && captures.is_empty()) {
+        push_captures(lua, args, text, place, captures, &mut values)?;
+    }
     Ok(MultiValue::from_vec(values))
 }
 
