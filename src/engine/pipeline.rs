@@ -96,8 +96,8 @@ pub(super) struct Pipeline {
     pub last_command_us: u64,
     /// When the journal was last asked to sync.
     pub last_sync_us: u64,
-    /// When the tree was last asked to sync.
-    pub last_checkpoint_us: u64,
+    /// When the tree was last asked to sync, or later still had nothing to be synced.
+    pub last_synced_us: u64,
     /// When the free space was last asked for.
     pub last_space_us: u64,
     /// When what a full disk refused is tried again.
@@ -285,9 +285,13 @@ impl Engine {
 
     /// Has the tree synced, if that is due.
     fn feed_syncer(&mut self) {
-        if !self.pipeline.syncing && self.checkpoint_due() {
+        let synced = self.keys.backlog.applied_seq() <= self.server.checkpoint;
+        let due = !synced && !self.pipeline.syncing && self.checkpoint_due();
+        if synced || due {
+            self.pipeline.last_synced_us = self.pipeline.now_us;
+        }
+        if due {
             self.pipeline.syncing = true;
-            self.pipeline.last_checkpoint_us = self.pipeline.now_us;
             self.post(Job::SyncTree(self.keys.backlog.applied_seq()));
         }
     }
@@ -342,9 +346,6 @@ impl Engine {
 
     fn checkpoint_due(&self) -> bool {
         let applied = self.keys.backlog.applied_seq();
-        if applied <= self.server.checkpoint {
-            return false;
-        }
         let waiting = &self.waiting;
         let synced = waiting.synced.iter().map(|(seq, _)| *seq);
         let backups = waiting.backup_start.iter().map(|(seq, ..)| *seq);
@@ -358,7 +359,7 @@ impl Engine {
             batches if batches >= CHECKPOINT_BATCHES => 0,
             _ => CHECKPOINT_US,
         };
-        self.pipeline.now_us >= self.pipeline.last_checkpoint_us + pause_us
+        self.pipeline.now_us >= self.pipeline.last_synced_us + pause_us
             || self.server.shutdown.is_some()
             || self.journal_is_long()
             || waited
