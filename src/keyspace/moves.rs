@@ -7,6 +7,7 @@
 use super::load::Want;
 use super::{Keyspace, Need, SlotId, Stop, name_hash};
 use crate::layout::op::{Db, Move, Op, Seq};
+use crate::value::Value;
 
 /// A collection of fewer elements than this, all in memory, is renamed by writing it anew.
 pub const MOVED_MIN: usize = 1_000;
@@ -20,9 +21,10 @@ impl Keyspace {
     /// Whether a key that is opened for RENAME is renamed by a move; never in a transaction, whose
     /// commands may go on with it.
     pub fn is_moved(&self, id: SlotId) -> bool {
-        let few = Want::Few(self.moved_min);
-        !self.in_transaction()
-            && self.value(id).is_some_and(|value| !few.is_met_by(value) || !value.is_complete())
+        let is_large = |value: &Value| {
+            !value.is_complete() || value.count().at_least() >= self.moved_min as u64
+        };
+        !self.in_transaction() && self.value(id).is_some_and(is_large)
     }
 
     /// Makes `to` what `from` is, and removes `from`, by a move of its directory.
