@@ -1,9 +1,10 @@
 //! What goes on while one lane is held up by its disk.
 
 use crate::support::machine::{Machine, Setup};
+use crate::support::words;
 use dredis::disk::sim::{SimDisk, SimSettings};
 use dredis::disk::{Disk, Wait};
-use dredis::lanes::Lane;
+use dredis::lanes::{Job, Lane};
 use std::sync::Arc;
 
 /// More members than are read as a whole without being asked for.
@@ -26,6 +27,59 @@ fn a_write_is_in_the_tree_while_that_is_synced() {
     assert!((0..100).any(|_| is_there(&mut machine)), "the writer waits for the sync");
     machine.held = None;
     assert!(machine.settle());
+}
+
+#[test]
+fn the_tree_is_synced_after_a_few_batches_of_a_lone_writer() {
+    let disk = SimDisk::new(SimSettings::default());
+    let mut machine = Machine::start(Arc::new(disk), &Setup::default()).expect("a start");
+    let client = machine.connect();
+    machine.held = Some(Lane::Syncer);
+    let mut batches = 0;
+    while !machine.holds_up() {
+        machine.call(client, &["SET", &format!("key:{batches}"), "v"]);
+        batches += 1;
+    }
+    assert!((14..20).contains(&batches), "after {batches}");
+}
+
+#[test]
+fn a_group_is_synced_while_others_are_served_where_those_take_longer() {
+    let disk = SimDisk::new(SimSettings::default());
+    let mut machine = Machine::start(Arc::new(disk), &Setup::default()).expect("a start");
+    let client = machine.connect();
+    machine.call(client, &["SET", "a", "1"]);
+    let begin_us = machine.now_us();
+    let engine = &mut machine.engine;
+    let sync_us = engine.server.stats.sync_us;
+    assert!(sync_us > 0);
+    let request = words::request(&["SET", "a", "2"]);
+    engine.input(client).expect("a client that is there").extend_from_slice(&request);
+    engine.run(client);
+    for (after_us, goes) in [(0, false), (sync_us, false), (3 * sync_us, true)] {
+        assert_eq!(engine.outlasts_sync_at(begin_us + after_us), goes, "after {after_us} us");
+        engine.commit(false);
+        let sent = matches!(engine.next_job(), Some(Job::Commit { .. }));
+        assert_eq!(sent, goes, "after {after_us} us");
+    }
+}
+
+#[test]
+fn a_large_collection_is_renamed_by_moving_its_directory() {
+    let disk = SimDisk::new(SimSettings::default());
+    let setup = Setup { cache_bytes: 1 << 20, ..Setup::default() };
+    let mut machine = Machine::start(Arc::new(disk.clone()), &setup).expect("a start");
+    let client = machine.connect();
+    let members = (0..500).map(|n| n.to_string());
+    let words: Vec<String> = ["SADD".into(), "large".into()].into_iter().chain(members).collect();
+    machine.call(client, &words);
+    assert!(machine.settle());
+    let before = disk.calls();
+    machine.call(client, &["RENAME", "large", "renamed"]);
+    assert!(machine.settle());
+    let calls = disk.calls() - before;
+    assert!(calls < 100, "{calls} calls, of 500 members");
+    assert_eq!(machine.call(client, &["SCARD", "renamed"]), b":500\r\n");
 }
 
 /// Requests, and what others then reply.

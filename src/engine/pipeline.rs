@@ -38,7 +38,7 @@ const OVERLAP_SYNCS: u64 = 2;
 const CHECKPOINT_US: u64 = 300_000;
 /// and so many batches of theirs: the next sync of the journal waits for what a checkpoint has to
 /// write, and that is to be little.
-const CHECKPOINT_BATCHES: Seq = 32;
+const CHECKPOINT_BATCHES: Seq = 16;
 /// Between checkpoints while many commands come: they take the disk from the journal, and from the
 /// replies that wait for the tree.
 const CHECKPOINT_BUSY_US: u64 = 2_000_000;
@@ -98,6 +98,8 @@ pub(super) struct Pipeline {
     pub last_sync_us: u64,
     /// When the tree was last asked to sync, or later still had nothing to be synced.
     pub last_synced_us: u64,
+    /// Up to where the journal was last told that the tree is synced.
+    pub trimmed: Seq,
     /// When the free space was last asked for.
     pub last_space_us: u64,
     /// When what a full disk refused is tried again.
@@ -294,6 +296,22 @@ impl Engine {
             self.pipeline.syncing = true;
             self.post(Job::SyncTree(self.keys.backlog.applied_seq()));
         }
+        let synced = self.server.checkpoint;
+        if synced > self.pipeline.trimmed.max(self.server.journal.checkpoint) && self.trim_due() {
+            self.pipeline.trimmed = synced;
+            self.post(Job::Trim(synced));
+        }
+    }
+
+    /// Whether the journal is to know how far the tree is synced. Noting it durably holds the next
+    /// group up, so it is done where something depends on it, a segment may become free, or nobody
+    /// is waiting.
+    fn trim_due(&self) -> bool {
+        self.is_idle()
+            || self.server.journal.bytes_live >= self.pipeline.segment_bytes
+            || self.keys.backlog.moves_due().is_some()
+            || self.waiting.backup_asked
+            || self.server.shutdown.is_some()
     }
 
     /// Has the moves that come next brought about, once a checkpoint has all that is older. Answers
@@ -518,6 +536,7 @@ impl Engine {
         for (_, name, id) in begun {
             self.waiting.backup_began.push(id);
             self.waiting.backup_asked = true;
+            self.feed_syncer(); // The backup begins at the checkpoint.
             self.post(Job::BeginBackup(name));
         }
         let bound = self.server.config.backlog_bytes as usize;

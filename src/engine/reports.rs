@@ -16,7 +16,10 @@ impl Engine {
             *busy -= 1;
         }
         match report {
-            Report::Committed { .. } | Report::JournalFull(..) | Report::Journal(_) => {
+            Report::Committed { .. }
+            | Report::JournalFull(..)
+            | Report::Journal(_)
+            | Report::Prepared(..) => {
                 self.take_journal_report(report);
             }
             Report::BackupBegan(name, first, status) => {
@@ -111,10 +114,13 @@ impl Engine {
                 self.pipeline.last_space_us = 0;
                 self.check_room();
             }
-            Report::Journal(status) => {
+            Report::Journal(status) => self.server.journal = status,
+            Report::Prepared(had_room, status) => {
                 self.pipeline.preparing = false;
                 self.server.journal = status;
-                self.mind_spares();
+                if had_room {
+                    self.mind_spares();
+                } // Else it is tried again in the next round.
             }
             _ => unreachable!("the caller passes reports of the journal"),
         }
@@ -142,7 +148,6 @@ impl Engine {
         self.server.checkpoint = seq;
         self.server.checkpoint_ms = self.server.now_ms;
         self.server.stats.checkpoints += 1;
-        self.post(crate::lanes::Job::Trim(seq));
         self.wake();
         self.feed_writer();
     }

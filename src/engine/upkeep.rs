@@ -317,7 +317,7 @@ impl Engine {
     /// Asks for spare segments of the journal ahead of need.
     pub(super) fn mind_spares(&mut self) {
         let spares = self.server.journal.spares;
-        // Making one keeps the journal from syncing: best done while nobody waits for that.
+        // A step of making one keeps the journal from syncing: best done while nobody waits.
         let wanted = if self.is_idle() { self.pipeline.spares_wanted } else { SPARES_MIN };
         if spares < wanted.min(self.pipeline.spares_wanted)
             && !self.pipeline.committing

@@ -193,8 +193,8 @@ pub trait Journal: Send {
     /// The tree has all up to `applied` and is synced: records the checkpoint durably, then
     /// recycles the segments before it that no backup needs.
     fn trim(&mut self, applied: Seq) -> Result<(), Error>;
-    /// Makes one spare segment if fewer than wanted are there; answers whether it made one.
-    /// `Full` leaves things as they were.
+    /// Takes the next step of making a spare segment, if fewer than wanted are there; answers
+    /// whether there is more to do. `Full` leaves things as they were before the first step.
     fn prepare(&mut self) -> Result<bool, Error>;
     /// A backup begins: writes `journal/backup` durably and keeps every record behind the
     /// checkpoint from now on. Answers the first sequence number kept. The id is one line of text.

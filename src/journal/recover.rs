@@ -118,11 +118,12 @@ pub fn inspect(disk: &dyn Disk, visit: &mut dyn FnMut(Record)) -> Report {
 /// Makes the spare segments that a start waits for; the others are made when nobody waits.
 fn make_spares(journal: &mut Segments) -> Result<(), Error> {
     use super::Journal;
-    for _ in 0..SPARES_AT_START {
-        match journal.prepare() {
-            Ok(true) => {}
+    let wanted = SPARES_AT_START.min(journal.settings().spares);
+    while journal.status().spares < wanted {
+        match journal.make_spare() {
+            Ok(()) => {}
             // A server starts on a full disk.
-            Ok(false) | Err(Error::Full { .. }) => return Ok(()),
+            Err(Error::Full { .. }) => break,
             Err(error) => return Err(error),
         }
     }

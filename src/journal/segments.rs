@@ -20,6 +20,10 @@ use std::sync::Arc;
 
 /// Frames are collected up to this many bytes before they are written.
 const WRITE_BYTES: usize = 1 << 20;
+/// While others may want the journal, a spare segment is made in so many steps,
+const STEPS: u64 = 16;
+/// none of them smaller than this.
+const STEP_BYTES_MIN: u64 = 4096;
 
 /// A segment in use.
 pub(super) struct Segment {
@@ -64,6 +68,8 @@ pub struct Segments {
     durable: Seq,
     backup: Option<(String, Seq)>,
     poisoned: bool,
+    /// Bytes of the spare segment that is being made, in `journal/making`.
+    filled: u64,
     /// A file was made whose name is not yet durable.
     folder_dirty: bool,
     buffer: Vec<u8>,
@@ -87,6 +93,7 @@ impl Segments {
             durable: state.last,
             backup: None,
             poisoned: false,
+            filled: 0,
             folder_dirty: false,
             buffer: Vec::new(),
             marks: VecDeque::new(),
@@ -314,17 +321,42 @@ impl Segments {
         pinned.fold((0, 0), |(count, bytes), segment| (count + 1, bytes + segment.len))
     }
 
-    fn make_spare(&mut self) -> Result<(), Error> {
-        let segments = self.state.live.len() + self.state.free.len() - self.pinned().0;
-        if segments >= self.settings.segments_max {
-            return Err(Error::Full { bytes: self.settings.segment_bytes });
+    /// Makes a spare segment, or what is left of the one that was begun. Its name is durable after
+    /// the next sync.
+    pub(super) fn make_spare(&mut self) -> Result<(), Error> {
+        self.go_on_with_spare(self.settings.segment_bytes).map(|_| ())
+    }
+
+    /// Makes up to `bytes` more of a spare segment; answers whether it is complete.
+    fn go_on_with_spare(&mut self, bytes: u64) -> Result<bool, Error> {
+        let len = self.settings.segment_bytes;
+        if self.filled == 0 {
+            let segments = self.state.live.len() + self.state.free.len() - self.pinned().0;
+            if segments >= self.settings.segments_max {
+                return Err(Error::Full { bytes: len });
+            }
         }
-        let id = self.state.next_id;
-        make_zeroed(&*self.disk, &segment_path(id), self.settings.segment_bytes)?;
+        let (disk, begin) = (&*self.disk, self.filled);
+        let end = (begin + bytes).min(len);
+        let path = segment_path(self.state.next_id);
+        let step = making(disk, &path, len, || {
+            if begin == 0 {
+                disk.create_zeroed(MAKING, end)?;
+            } else {
+                disk.append(MAKING, &vec![0; (end - begin) as usize])?;
+                disk.sync_file(MAKING)?;
+            }
+            if end == len { disk.rename(MAKING, &path) } else { Ok(()) }
+        });
+        self.filled = if step.is_ok() && end < len { end } else { 0 };
+        step?;
+        if end < len {
+            return Ok(false);
+        }
+        self.state.free.push_back(self.state.next_id);
         self.state.next_id += 1;
-        self.state.free.push_back(id);
         self.folder_dirty = true;
-        Ok(())
+        Ok(true)
     }
 
     fn end_pin(&mut self) -> Result<(), Error> {
@@ -390,16 +422,23 @@ impl Journal for Segments {
             if journal.state.free.len() >= journal.settings.spares {
                 return Ok(false);
             }
-            journal.make_spare()?;
-            sync_folder(&*journal.disk)?;
-            journal.folder_dirty = false;
-            Ok(true)
+            let len = journal.settings.segment_bytes;
+            // Where it is allocated and not written, all of it takes no time.
+            let steps = if journal.settings.copy_on_write { 1 } else { STEPS };
+            if journal.go_on_with_spare((len / steps).max(STEP_BYTES_MIN))? {
+                sync_folder(&*journal.disk)?;
+                journal.folder_dirty = false;
+            }
+            Ok(journal.state.free.len() < journal.settings.spares)
         })
     }
 
     fn begin_backup(&mut self, id: &str) -> Result<Seq, Error> {
         self.run(|journal| {
             assert!(journal.backup.is_none(), "one backup at a time");
+            if journal.filled > 0 {
+                journal.make_spare()?; // Its file, too, is made as `journal/making`.
+            }
             let first = journal.checkpoint.newest().seq + 1;
             backup::write(&*journal.disk, id, first)?;
             sync_folder(&*journal.disk)?;
@@ -454,8 +493,17 @@ pub(super) fn make(
     bytes: u64,
     fill: impl FnOnce() -> io::Result<()>,
 ) -> Result<(), Error> {
-    let made = fill().and_then(|()| disk.rename(MAKING, path));
-    let Err(error) = made else { return Ok(()) };
+    making(disk, path, bytes, || fill().and_then(|()| disk.rename(MAKING, path)))
+}
+
+/// Takes a step of making the file; `Full` leaves nothing of `journal/making`.
+fn making(
+    disk: &dyn Disk,
+    path: &str,
+    bytes: u64,
+    step: impl FnOnce() -> io::Result<()>,
+) -> Result<(), Error> {
+    let Err(error) = step() else { return Ok(()) };
     if error.kind() != io::ErrorKind::StorageFull {
         return Err(Error::disk(path, error));
     }

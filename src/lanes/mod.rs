@@ -149,8 +149,10 @@ pub enum Report {
     },
     /// There was no room for the group; it is to be tried again.
     JournalFull(Group, bool),
-    /// A checkpoint was recorded, or spare segments made.
+    /// A checkpoint was recorded, or a pin dropped.
     Journal(journal::Status),
+    /// A step of making spare segments was taken, or (false) there was no room for it.
+    Prepared(bool, journal::Status),
     /// A backup began: its first batch.
     BackupBegan(String, Seq, journal::Status),
     /// A backup could not begin: the disk is full.
@@ -271,7 +273,10 @@ impl JournalWorker {
             Job::Commit { group, sync } => return self.commit(group, sync),
             Job::Trim(seq) => self.journal.trim(seq)?,
             Job::Prepare => match self.journal.prepare() {
-                Ok(_) | Err(journal::Error::Full { .. }) => {}
+                Ok(_) => return Ok(Report::Prepared(true, self.journal.status())),
+                Err(journal::Error::Full { .. }) => {
+                    return Ok(Report::Prepared(false, self.journal.status()));
+                }
                 Err(error) => return Err(error),
             },
             Job::BeginBackup(id) => {

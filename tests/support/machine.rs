@@ -217,8 +217,12 @@ impl Machine {
 
     /// Lets others take their turns until the held lane has something to do.
     pub fn until_held(&mut self) {
-        let lane = position(self.held.expect("a lane is held up"));
-        assert!(self.until(|machine| !machine.jobs[lane].is_empty()), "it gets nothing to do");
+        assert!(self.until(Machine::holds_up), "it gets nothing to do");
+    }
+
+    /// Whether the held lane has something to do.
+    pub fn holds_up(&self) -> bool {
+        !self.jobs[position(self.held.expect("a lane is held up"))].is_empty()
     }
 
     /// A number below `bound`, of the same chance that orders the turns.
@@ -229,6 +233,11 @@ impl Machine {
     /// The wall clock.
     pub fn now_ms(&self) -> u64 {
         self.now_ms
+    }
+
+    /// The clock that only goes forward, in microseconds.
+    pub fn now_us(&self) -> u64 {
+        self.now_us
     }
 
     /// Waits until all is in the tree and synced. False where that does not come about.
