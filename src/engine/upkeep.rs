@@ -319,7 +319,9 @@ impl Engine {
         let spares = self.server.journal.spares;
         // A step of making one keeps the journal from syncing: best done while nobody waits.
         let wanted = if self.is_idle() { self.pipeline.spares_wanted } else { SPARES_MIN };
+        let has_room = self.server.space.bytes_free >= 2 * self.pipeline.segment_bytes;
         if spares < wanted.min(self.pipeline.spares_wanted)
+            && has_room
             && !self.pipeline.committing
             && !self.pipeline.preparing
         {

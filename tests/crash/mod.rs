@@ -23,7 +23,7 @@ const STATES_MIN: u64 = 100_000;
 /// Behind the first order of a script, one of so many calls is looked at.
 const LATER_CALLS: u64 = 8;
 /// One of so many calls is looked at by the tests of failures; many share the next sync.
-const FAILED_CALLS: u64 = 5;
+const FAILED_CALLS: u64 = 8;
 /// So many errors are told.
 const ERRORS_MAX: usize = 8;
 
