@@ -44,6 +44,25 @@ fn the_tree_is_synced_after_a_few_batches_of_a_lone_writer() {
 }
 
 #[test]
+fn that_the_tree_is_synced_is_noted_once_nobody_writes() {
+    let disk = SimDisk::new(SimSettings::default());
+    let mut machine = Machine::start(Arc::new(disk), &Setup::default()).expect("a start");
+    let client = machine.connect();
+    let (mut synced, mut noted) = (Vec::new(), Vec::new());
+    for n in 0..200 {
+        machine.call(client, &["SET", &format!("key:{n}"), "v"]);
+        synced.push(machine.engine.server.checkpoint);
+        noted.push(machine.engine.server.journal.checkpoint);
+    }
+    (synced.dedup(), noted.dedup());
+    let counts = (synced.len(), noted.len());
+    // Now and then a simulated call takes so long that the server is idle.
+    assert!(counts.0 > 8 && 2 * counts.1 <= counts.0, "{counts:?}");
+    assert!(machine.settle());
+    assert!(machine.engine.server.journal.checkpoint >= 200);
+}
+
+#[test]
 fn a_group_is_synced_while_others_are_served_where_those_take_longer() {
     let disk = SimDisk::new(SimSettings::default());
     let mut machine = Machine::start(Arc::new(disk), &Setup::default()).expect("a start");

@@ -127,7 +127,7 @@ fn make_spares(journal: &mut Segments) -> Result<(), Error> {
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    journal.sync_names() // Or the first group would wait for that.
 }
 
 /// What lies in `journal/`.

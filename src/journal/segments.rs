@@ -251,12 +251,18 @@ impl Segments {
                 segment.file = None;
             }
         }
+        self.sync_names()?;
+        self.durable = self.state.last;
+        Ok(self.durable)
+    }
+
+    /// Makes the names of new segments durable.
+    pub(super) fn sync_names(&mut self) -> Result<(), Error> {
         if self.folder_dirty {
             sync_folder(&*self.disk)?;
             self.folder_dirty = false;
         }
-        self.durable = self.state.last;
-        Ok(self.durable)
+        Ok(())
     }
 
     /// Notes that `bytes` more were appended up to `last`. Marks are a sixteenth of a segment
@@ -321,14 +327,14 @@ impl Segments {
         pinned.fold((0, 0), |(count, bytes), segment| (count + 1, bytes + segment.len))
     }
 
-    /// Makes a spare segment, or what is left of the one that was begun. Its name is durable after
-    /// the next sync.
+    /// Makes a spare segment, or what is left of the one that was begun. The next sync makes its
+    /// name durable.
     pub(super) fn make_spare(&mut self) -> Result<(), Error> {
-        self.go_on_with_spare(self.settings.segment_bytes).map(|_| ())
+        self.go_on_with_spare(self.settings.segment_bytes)
     }
 
-    /// Makes up to `bytes` more of a spare segment; answers whether it is complete.
-    fn go_on_with_spare(&mut self, bytes: u64) -> Result<bool, Error> {
+    /// Makes up to `bytes` more of a spare segment, which is used once it is complete.
+    fn go_on_with_spare(&mut self, bytes: u64) -> Result<(), Error> {
         let len = self.settings.segment_bytes;
         if self.filled == 0 {
             let segments = self.state.live.len() + self.state.free.len() - self.pinned().0;
@@ -350,13 +356,12 @@ impl Segments {
         });
         self.filled = if step.is_ok() && end < len { end } else { 0 };
         step?;
-        if end < len {
-            return Ok(false);
+        if end == len {
+            self.state.free.push_back(self.state.next_id);
+            self.state.next_id += 1;
+            self.folder_dirty = true;
         }
-        self.state.free.push_back(self.state.next_id);
-        self.state.next_id += 1;
-        self.folder_dirty = true;
-        Ok(true)
+        Ok(())
     }
 
     fn end_pin(&mut self) -> Result<(), Error> {
@@ -425,10 +430,8 @@ impl Journal for Segments {
             let len = journal.settings.segment_bytes;
             // Where it is allocated and not written, all of it takes no time.
             let steps = if journal.settings.copy_on_write { 1 } else { STEPS };
-            if journal.go_on_with_spare((len / steps).max(STEP_BYTES_MIN))? {
-                sync_folder(&*journal.disk)?;
-                journal.folder_dirty = false;
-            }
+            journal.go_on_with_spare((len / steps).max(STEP_BYTES_MIN))?;
+            journal.sync_names()?;
             Ok(journal.state.free.len() < journal.settings.spares)
         })
     }
