@@ -54,7 +54,8 @@ fn that_the_tree_is_synced_is_noted_once_nobody_writes() {
         synced.push(machine.engine.server.checkpoint);
         noted.push(machine.engine.server.journal.checkpoint);
     }
-    (synced.dedup(), noted.dedup());
+    synced.dedup();
+    noted.dedup();
     let counts = (synced.len(), noted.len());
     // Now and then a simulated call takes so long that the server is idle.
     assert!(counts.0 > 8 && 2 * counts.1 <= counts.0, "{counts:?}");
