@@ -308,16 +308,18 @@ impl Entry {
     }
 
     /// Splits off the key itself and its oldest elements, up to about so many bytes; `None` where
-    /// that is everything.
+    /// that is everything. All that is said of one name stays together: a line of a score group
+    /// needs the companion that comes with its member.
     fn split_off_oldest(&mut self, bytes_max: usize) -> Option<Entry> {
         if self.bytes <= bytes_max {
             return None;
         }
-        let elements = self.elements.as_mut().filter(|elements| elements.table.len() > 1)?;
+        let elements = self.elements.as_mut()?;
         let mut taken = Box::<Elements>::default();
-        while taken.bytes < bytes_max && elements.table.len() > 1 {
-            let Some(unwritten) = elements.pop() else { break };
-            taken.push(unwritten);
+        while taken.bytes < bytes_max && elements.pop_name(&mut taken) {}
+        if elements.table.is_empty() {
+            *elements = taken;
+            return None;
         }
         let rest = elements.oldest();
         let mut part = Entry {
@@ -389,7 +391,23 @@ impl Elements {
     }
 
     fn pop(&mut self) -> Option<Unwritten> {
-        let unwritten = self.table.remove(self.table.oldest()?)?;
+        self.remove(self.table.oldest()?)
+    }
+
+    /// Moves what is said of the name that was spoken of first; answers whether there was one.
+    fn pop_name(&mut self, to: &mut Elements) -> bool {
+        let Some(oldest) = self.pop() else { return false };
+        let (hash, name) = (element_hash(&oldest.element), oldest.element.name().clone());
+        to.push(oldest);
+        let of_name = |other: &Unwritten| *other.element.name() == name;
+        while let Some(other) = self.table.find(hash, of_name).and_then(|at| self.remove(at)) {
+            to.push(other);
+        }
+        true
+    }
+
+    fn remove(&mut self, place: u32) -> Option<Unwritten> {
+        let unwritten = self.table.remove(place)?;
         self.bytes -= unwritten.bytes();
         Some(unwritten)
     }
@@ -464,7 +482,7 @@ pub fn weight(op: &Op) -> usize {
         }
 }
 
-/// The hash of an element among those of its key.
+/// The hash of an element among those of its key: that of its name, which several may share.
 fn element_hash(element: &Element) -> u64 {
     name_hash(element.name())
 }

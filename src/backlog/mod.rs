@@ -392,7 +392,10 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::bytes::Bytes;
+    use crate::base::score::Score;
     use crate::layout::op::{Element, Type};
+    use hashbrown::HashSet;
 
     fn make(key: &str) -> Op {
         Op::Make(0, key.as_bytes().into(), Type::String)
@@ -456,6 +459,32 @@ mod tests {
                 backlog.applied(&[]);
             }
         }
+    }
+
+    #[test]
+    fn what_is_said_of_one_member_is_written_together() {
+        let put = |element| Op::Put(0, b"z"[..].into(), element, Content::new());
+        let [one, two] = [&b"1"[..], b"2"].map(|name| Score::from_name(name).expect("a score"));
+        let members: Vec<Bytes> = (0..50).map(|n| vec![n; 300].into()).collect();
+        let mut first: Vec<Op> = Vec::new();
+        for member in &members {
+            first.push(put(Element::Scored(one, member.clone())));
+            first.push(put(Element::Member(member.clone())));
+        }
+        let rescored = put(Element::Scored(two, members[3].clone()));
+        let absent = Op::Absent(0, b"z"[..].into(), Element::Scored(one, members[3].clone()));
+        let mut backlog = durable(&[&first, &[rescored, absent]]);
+        let (mut layers, mut spoken) = (0, Vec::new());
+        while let Some(layer) = backlog.take(1_000) {
+            let change = layer.changes().next().expect("it has a part of the key");
+            let names: HashSet<&Bytes> = change.elements.iter().map(|(e, _)| e.name()).collect();
+            spoken.extend(names.into_iter().cloned());
+            layers += 1;
+            backlog.applied(&[]);
+        }
+        assert!(layers > 10, "{layers} layers");
+        spoken.sort_unstable();
+        assert_eq!(spoken, members, "each in one layer");
     }
 
     #[test]
