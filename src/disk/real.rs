@@ -5,7 +5,7 @@
 //! on a FIFO. It knows nothing of what the paths mean, and keeps no cache and no descriptor but
 //! those of ROOT_DIR. `probe` holds what is asked of the file system once, at the start.
 
-use super::error::{failed, unresolved};
+use super::error::{errno, failed, unresolved};
 use super::{DirEntry, Disk, File, Kind, Space, Stat, Wait};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{
@@ -91,6 +91,18 @@ impl RealDisk {
         self.root.as_fd()
     }
 
+    /// Opens a file or directory only to read it: without noting the time of access where that is
+    /// allowed, to the owner of it (O_NOATIME, open(2)). Noting it changes the inode, which waits
+    /// for the file system's journal.
+    fn resolve_unnoted(&self, path: &str, flags: OFlags, wait: Wait) -> io::Result<OwnedFd> {
+        match self.resolve(path, flags | OFlags::NOATIME, Mode::empty(), wait) {
+            Err(error) if errno(&error) == Some(Errno::PERM.raw_os_error()) => {
+                self.resolve(path, flags, Mode::empty(), wait)
+            }
+            opened => opened,
+        }
+    }
+
     /// openat2 beneath ROOT_DIR. `mode` must be empty unless `flags` has CREATE.
     fn resolve(&self, path: &str, flags: OFlags, mode: Mode, wait: Wait) -> io::Result<OwnedFd> {
         let how = match wait {
@@ -110,15 +122,19 @@ impl RealDisk {
         flags: OFlags,
         wait: Wait,
     ) -> io::Result<(OwnedFd, rustix::fs::Stat)> {
+        let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let writes = flags.intersects(OFlags::WRONLY | OFlags::RDWR);
         let mode = if flags.contains(OFlags::CREATE) { FILE_MODE } else { Mode::empty() };
-        let fd = self.resolve(path, flags | OFlags::NONBLOCK | OFlags::NOCTTY, mode, wait)?;
+        let fd = match writes {
+            true => self.resolve(path, flags, mode, wait)?,
+            false => self.resolve_unnoted(path, flags, wait)?,
+        };
         let stat = rustix::fs::fstat(&fd).map_err(|e| failed(e, "stat", path))?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => {}
             FileType::Directory => return Err(failed(Errno::ISDIR, "open", path)),
             _ => return Err(failed(Errno::NXIO, "open", path)),
         }
-        let writes = flags.intersects(OFlags::WRONLY | OFlags::RDWR);
         if writes && stat.st_mode & OWNER_WRITES == 0 && !flags.contains(OFlags::EXCL) {
             return Err(failed(Errno::ACCESS, "write", path));
         }
@@ -131,7 +147,7 @@ impl RealDisk {
     }
 
     fn open_dir(&self, path: &str) -> io::Result<OwnedFd> {
-        self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty(), Wait::Yes)
+        self.resolve_unnoted(path, OFlags::RDONLY | OFlags::DIRECTORY, Wait::Yes)
     }
 
     /// The directory of a path, opened to name things in it, and the last name.

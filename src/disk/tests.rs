@@ -56,6 +56,22 @@ fn real_disk_refuses_what_is_not_a_file_or_leads_away() {
 }
 
 #[test]
+fn real_disk_does_not_note_the_time_of_a_read() {
+    let (root, disk) = real();
+    disk.create_dir("d").expect("mkdir");
+    disk.create("d/f", b"x").expect("create");
+    let accessed = |path: &str| std::fs::metadata(root.path().join(path))?.accessed();
+    for path in ["d", "d/f"] {
+        let file = std::fs::File::open(root.path().join(path)).expect(path);
+        let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(86_400);
+        file.set_times(std::fs::FileTimes::new().set_accessed(long_ago)).expect("utimensat");
+        disk.read("d/f", Wait::Yes).expect("it is there");
+        disk.list("d", 0, &mut |_| true).expect("a directory");
+        assert_eq!(accessed(path).expect("a time"), long_ago, "{path}");
+    }
+}
+
+#[test]
 fn real_disk_reads_cached_files_without_waiting() {
     let (_root, disk) = real();
     for len in [0, 1, 4096, 100_000] {
