@@ -357,6 +357,26 @@ fn every_command_is_documented() {
 }
 
 #[test]
+fn documents_name_files_that_are_there() {
+    let docs = fs::read_dir(repository().join("docs")).expect("a listing of docs/");
+    let docs = docs.map(|entry| entry.expect("an entry").path());
+    let mut complaints = Vec::new();
+    for document in docs.chain([repository().join("README.md")]) {
+        let text = fs::read_to_string(&document).expect("a document");
+        let quoted = text.split('`').skip(1).step_by(2);
+        let words = quoted.filter_map(|quoted| quoted.split_whitespace().next());
+        let is_path = |word: &&str| {
+            let dirs = ["src/", "tests/", "scripts/", "docs/"];
+            dirs.iter().any(|dir| word.starts_with(dir)) && !word.contains('*')
+        };
+        let missing = words.filter(is_path).filter(|path| !repository().join(path).exists());
+        complaints
+            .extend(missing.map(|path| format!("{}: there is no {path}", document.display())));
+    }
+    none(&complaints);
+}
+
+#[test]
 fn readme_lists_every_variable_and_its_default() {
     let help = config::load(["dredis", "--help"].map(OsString::from)).expect_err("a help text");
     let told: BTreeMap<String, String> = rows(&read("README.md"))
