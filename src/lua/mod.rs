@@ -155,7 +155,7 @@ impl Opened<'_> {
         let (flags, code) = shebang::split(body)?;
         let function = self.load(code).map_err(|error| compile_error(&error))?;
         let bytes_max = self.kept.bytes_max;
-        let most = bytes_max / 4 * 3; // The rest is for what scripts do.
+        let most = bytes_max / 4; // The rest is for what scripts do.
         if self.lua.used_memory() > most {
             self.collect();
         }
