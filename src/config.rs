@@ -83,7 +83,7 @@ pub struct Config {
     #[arg(long, env = "DREDIS_BUSY_REPLY_THRESHOLD", default_value = "5000", value_parser = count)]
     pub busy_reply_threshold: u64,
     /// Memory that scripts may take
-    #[arg(long, env = "DREDIS_LUA_BYTES", default_value = "64mb", value_parser = bytes)]
+    #[arg(long, env = "DREDIS_LUA_BYTES", default_value = "64mb", value_parser = lua_bytes)]
     pub lua_bytes: u64,
     /// Microseconds from which on a command is in SLOWLOG; below 0 none is
     #[arg(
@@ -308,6 +308,12 @@ fn bytes(text: &str) -> Result<u64, String> {
     parse_bytes(text).ok_or_else(|| "a size such as 1048576, 64mb or 1gb".into())
 }
 
+/// With less than this no script could be kept: Lua's own library is in it, too.
+fn lua_bytes(text: &str) -> Result<u64, String> {
+    let enough = parse_bytes(text).filter(|bytes| *bytes >= 1 << 20);
+    enough.ok_or_else(|| "a size of 1mb or more, such as 64mb".into())
+}
+
 /// A size as in redis.conf: digits and a unit, of which those with `b` are powers of 1024.
 pub fn parse_bytes(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -379,6 +385,11 @@ mod tests {
                 &["--debug=maybe"],
                 "dredis: --debug (variable DEBUG) expects true, false, yes, no, 1 or 0, got \
                  'maybe'; see dredis --help\n",
+            ),
+            (
+                &["--lua-bytes", "1023kb"],
+                "dredis: --lua-bytes (variable DREDIS_LUA_BYTES) expects a size of 1mb or more, \
+                 such as 64mb, got '1023kb'; see dredis --help\n",
             ),
             (
                 &["--nonsense"],

@@ -1,6 +1,7 @@
 //! What a server knows after a start on a tree that it wrote before: nothing, until it asks.
 
 use crate::support::machine::{Machine, Setup};
+use dredis::disk::Disk;
 use dredis::disk::sim::{SimDisk, SimSettings};
 use std::sync::Arc;
 
@@ -33,4 +34,15 @@ fn elements_are_found_after_a_start() {
         ],
     );
     run(&disk, &[("ZRANGE z 0 -1 WITHSCORES", "*2\r\n$1\r\na\r\n$1\r\n6\r\n")]);
+}
+
+#[test]
+fn a_database_of_directories_that_are_no_keys_has_no_random_one() {
+    let disk = SimDisk::new(SimSettings::default());
+    run(&disk, &[]);
+    for number in 0..100 {
+        disk.create_dir(&format!("0/{number}")).expect("made");
+    }
+    run(&disk, &[("RANDOMKEY", "$-1\r\n"), ("SET k v", "+OK\r\n"), ("RANDOMKEY", "$1\r\nk\r\n")]);
+    run(&disk, &[("RANDOMKEY", "$1\r\nk\r\n"), ("DEL k", ":1\r\n"), ("RANDOMKEY", "$-1\r\n")]);
 }

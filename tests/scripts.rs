@@ -112,3 +112,16 @@ fn a_long_script_that_ends_is_one_batch() {
     assert_eq!(server.ask(client, ""), ":7 $1 2 ");
     assert_eq!(server.after_a_cut(), "$1 2 :0 ");
 }
+
+#[test]
+fn scripts_that_are_kept_leave_room_for_one_that_runs() {
+    let mut server = Server::new();
+    let client = server.machine.connect();
+    let text = "x".repeat(1 << 20);
+    for number in 0..48 {
+        let reply = server.ask(client, &format!("EVAL \"return #'{number:02}{text}'\" 0\n"));
+        assert_eq!(reply, ":1048578 ");
+    }
+    let large = "EVAL \"return #string.rep('x', 40 * 1024 * 1024)\" 0\n";
+    assert_eq!(server.ask(client, large), ":41943040 ");
+}

@@ -47,12 +47,17 @@ impl Walk<'_> {
         kind: Option<Type>,
         counts: &mut Database,
     ) {
+        let problems = self.problems();
         self.each(dir, |walk, entry| walk.part(db, dir, kind, &entry));
         let Some(kind) = kind.filter(|kind| *kind != Type::String) else { return };
         let before = counts.elements;
         self.elements(db, dir, kind, counts);
         if counts.elements == before {
-            let what = format!("a {} without any element; 'dredis repair' may help", kind.name());
+            let rest = match self.problems() == problems {
+                true => "; 'dredis repair' may help",
+                false => ", beside what is none: 'dredis repair' leaves it",
+            };
+            let what = format!("a {} without any element{rest}", kind.name());
             self.judge(db, dir, dir.to_owned(), Kind::Damage, what);
         }
         if kind == Type::Zset {

@@ -8,21 +8,21 @@
 //! | a collection without any element | the key goes |
 //!
 //! Of one type only are: `value` (string), `fields/` (hash), `values/` with empty files (set),
-//! `values/` with scores beside `scores/` (sorted set). Everything else is left, and told: what is
-//! damaged is not guessed, and strangers are not touched. Afterwards the tree is checked as `dredis
+//! `values/` with scores beside `scores/` (sorted set). A directory with anything that is not part
+//! of its key keeps it. Everything else is left, and told: what is damaged is not guessed, and
+//! strangers are not touched. Afterwards the tree is checked as `dredis
 //! check` does it. Needs the lock and a journal with nothing to replay, for that knows better.
 
 use super::index::{self, Index};
 use super::key::part_is_dir;
 use super::report::{LISTED_MAX, Level, Report};
 use super::{EXIT_PROBLEMS, EXIT_SOUND, EXIT_UNREADABLE, holds_database, look};
-use crate::base::bytes::Bytes;
 use crate::base::score::Score;
 use crate::disk::real::{RealDisk, lock};
 use crate::disk::{Disk, Kind, Wait};
 use crate::journal;
 use crate::layout::names::{self, Entry};
-use crate::layout::op::{Core, DATABASES, Db, Fate, Key, KeyChange, Type};
+use crate::layout::op::{DATABASES, Db, Key, Type};
 use crate::layout::paths::{self, Part};
 use crate::layout::reader::{TreeReader, What};
 use crate::layout::writer::TreeWriter;
@@ -94,8 +94,11 @@ pub fn repair(dir: &Path, progress: &dyn Fn(u64)) -> Result<Repaired, String> {
         }
     }
     let mut repair = Repair::open(disk.clone()).map_err(failed)?;
-    (0..DATABASES).try_for_each(|db| repair.database(db)).map_err(failed)?;
-    repair.writer.sync().map_err(failed)?;
+    let mended = (0..DATABASES).try_for_each(|db| repair.database(db));
+    mended.and_then(|()| repair.writer.sync()).map_err(|error| match repair.count {
+        0 => failed(error),
+        count => format!("{}; {count} were mended before", failed(error)),
+    })?;
     let report = look(dir, disk, progress)?;
     Ok(Repaired { done: repair.done, count: repair.count, report })
 }
@@ -124,6 +127,13 @@ impl Repaired {
         out["mended"] = done.collect();
         out
     }
+}
+
+/// Whether an error says what lies in the tree (a symbolic link, a mount point, a content that is
+/// none), and not that the disk failed.
+fn speaks_of_the_tree(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, IsADirectory, NotADirectory};
+    matches!(error.kind(), InvalidData | InvalidInput | IsADirectory | NotADirectory)
 }
 
 struct Repair {
@@ -159,7 +169,13 @@ impl Repair {
                 keys.push(Key::from(name));
                 true
             })?;
-            keys.iter().try_for_each(|key| self.key(db, key))?;
+            for key in &keys {
+                match self.key(db, key) {
+                    // The check at the end tells what is wrong.
+                    Err(error) if speaks_of_the_tree(&error) => {}
+                    done => done?,
+                }
+            }
         }
         if self.count > before {
             // A key that comes or goes inside its directory does not change that of the database.
@@ -202,15 +218,19 @@ impl Repair {
         Ok(())
     }
 
-    /// A collection without any element: it goes, unless something lies where they would.
+    /// A collection without any element: it goes, unless something lies where they would, or what
+    /// is there is of another type.
     fn emptied(&mut self, db: Db, key: &Key, dir: &str, kind: Type) -> io::Result<()> {
         let parts = self.parts(dir, Some(kind))?;
+        if parts.strangers {
+            return Ok(());
+        }
         for part in &parts.names {
             if !self.is_empty(&paths::within(dir, part))? {
                 return Ok(());
             }
         }
-        self.remove(db, key)?;
+        self.writer.remove_key(db, key, dir)?;
         self.note(dir.to_owned(), format!("a {} without any element; removed", kind.name()));
         Ok(())
     }
@@ -231,15 +251,15 @@ impl Repair {
             nothing &= self.is_dir(&path)? && self.is_empty(&path)?;
         }
         if nothing {
-            self.remove(db, key)?;
+            self.writer.remove_key(db, key, dir)?;
             self.note(dir.to_owned(), "no type and no content; removed".to_owned());
             return Ok(());
         }
         let Some(kind) = self.kind(db, key, &names)? else { return Ok(()) };
-        self.writer.put_type(dir, kind)?;
         if parts.expires {
             hints::set_complete(&*self.disk, false)?;
         }
+        self.writer.put_type(dir, kind)?;
         self.note(paths::part(dir, Part::Type), format!("was missing; a {}", kind.name()));
         match kind {
             Type::Zset => self.collection(db, key, dir, kind),
@@ -277,13 +297,6 @@ impl Repair {
             },
         )?;
         Ok(Some(kind).filter(|_| count > 0 && fit))
-    }
-
-    fn remove(&mut self, db: Db, key: &Bytes) -> io::Result<()> {
-        let core = Core { fate: Fate::Removed, ..Core::default() };
-        let change = KeyChange { db, key, core: &core, elements: Vec::new() };
-        let applied = self.writer.apply(&[], &mut std::iter::once(change))?;
-        applied.full.map_or(Ok(()), Err)
     }
 
     fn parts(&self, dir: &str, kind: Option<Type>) -> io::Result<Parts> {

@@ -1,7 +1,7 @@
 //! Checks of directories made by hand: what is found, at which level, and that nothing changes.
 
 use super::repair::Repaired;
-use super::{Kind, Level, Report, examine};
+use super::{Finding, Kind, Level, Report, examine};
 use crate::disk::Disk;
 use crate::disk::real::RealDisk;
 use crate::journal::{Group, Journal, Settings, recover};
@@ -297,6 +297,13 @@ fn an_index_that_says_something_else_is_a_problem_and_made_anew() {
         assert_eq!(fs::read_dir(at.join("0/z/scores")).expect("groups").count(), 2);
         assert!(done(&repair(at)).is_empty());
     }
+    let root = root();
+    let at = root.path();
+    collections(at);
+    fs::write(at.join("0/z/scores/3"), "").expect("a file");
+    fs::write(at.join("0/z/scores/.notes"), "mine").expect("a file");
+    assert_eq!(done(&repair(at)), ["0/z/scores"]);
+    assert_eq!(fs::read(at.join("0/z/scores/.notes")).expect("there"), b"mine");
 }
 
 fn repair(root: &Path) -> Repaired {
@@ -378,6 +385,39 @@ fn half_keys_of_one_type_only_get_their_type() {
     let again = repair(at);
     assert!(done(&again).is_empty(), "{}", again.text());
     assert_eq!(found(&again.report, Level::Problem), left);
+}
+
+#[test]
+fn a_key_with_what_is_of_another_type_is_left() {
+    let root = root();
+    let at = root.path();
+    key(at, "0/a", &[("type", "hash"), ("value", "x")]);
+    key(at, "0/b", &[("type", "hash")]);
+    key(at, "0/b/values", &[("m", "")]);
+    key(at, "0/c", &[("type", "hash")]);
+    symlink("elsewhere", at.join("0/c/fields")).expect("a link");
+    key(at, "0/d", &[("value", "x")]);
+    let repaired = repair(at);
+    assert_eq!(done(&repaired), ["0/d/type"], "{}", repaired.text());
+    assert!(at.join("0/a/value").exists() && at.join("0/b/values/m").exists());
+    let says = "a hash without any element, beside what is none: 'dredis repair' leaves it";
+    for path in ["0/a", "0/b"] {
+        let of = |finding: &&Finding| finding.path == path && finding.kind == Kind::Damage;
+        assert_eq!(repaired.report.findings.iter().find(of).expect("a finding").what, says);
+    }
+}
+
+#[test]
+fn only_the_directory_that_was_looked_at_is_removed() {
+    let root = root();
+    let at = root.path();
+    fs::write(at.join("0/%!"), "").expect("a file");
+    fs::create_dir(at.join("0/kk")).expect("a directory");
+    let hashed = format!("0/{}", names::encode(b"kk").hashed().as_str());
+    key(at, &hashed, &[("value", "x")]);
+    fs::write(at.join(format!("{hashed}%n")), "kk").expect("a file");
+    assert_eq!(done(&repair(at)), ["0/kk"]);
+    assert_eq!(fs::read(at.join(hashed).join("value")).expect("there"), b"x");
 }
 
 #[test]

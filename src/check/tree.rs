@@ -270,6 +270,11 @@ impl Walk<'_> {
         self.report.add(Level::Problem, kind, path, what);
     }
 
+    /// How many problems were found until now.
+    pub(super) fn problems(&self) -> u64 {
+        self.report.count(Level::Problem)
+    }
+
     pub(super) fn hint(&mut self, kind: Kind, path: String, what: impl Into<String>) {
         self.report.add(Level::Hint, kind, path, what);
     }

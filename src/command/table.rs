@@ -41,7 +41,7 @@ pub const NO_ASYNC_LOADING: Flags = Flags(1 << 15);
 pub const NO_MANDATORY_KEYS: Flags = Flags(1 << 16);
 /// Waits while CLIENT PAUSE stops writes, though it is not sure to write. COMMAND does not tell.
 pub const MAY_REPLICATE: Flags = Flags(1 << 17);
-/// Runs even while the backlog is full or the disk is: it frees room (DEL, UNLINK, FLUSHALL).
+/// Runs even while the backlog is full or the disk is: it frees room (DEL, SREM, FLUSHALL).
 pub const FREES: Flags = Flags(1 << 14);
 
 impl std::ops::BitOr for Flags {

@@ -10,7 +10,7 @@ use super::{integer, is};
 use crate::base::bytes::Bytes;
 use crate::base::long_double::LongDouble;
 use crate::base::number::{Digits, parse_i64};
-use crate::command::table::{DENYOOM, FAST, KEY1, READ, WRITE, row};
+use crate::command::table::{DENYOOM, FAST, FREES, KEY1, READ, WRITE, row};
 use crate::command::{
     Command, Content, Cx, Done, Error, NOT_A_FLOAT, Result, SYNTAX, SlotId, Use, Want, content,
     fail,
@@ -23,7 +23,7 @@ use smallvec::SmallVec;
 /// The rows.
 #[rustfmt::skip] // A row is a line, and its documentation the next.
 pub const COMMANDS: &[Command] = &[
-    row("hdel", -3, KEY1, WRITE.and(FAST), hdel, "key field [field ...]")
+    row("hdel", -3, KEY1, WRITE.and(FAST).and(FREES), hdel, "key field [field ...]")
         .doc("hash", "2.0.0", "Removes fields, and with the last one the hash.")
         .access(&["RW delete"]),
     row("hexists", 3, KEY1, READ.and(FAST), hexists, "key field")

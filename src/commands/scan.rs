@@ -228,8 +228,9 @@ fn confirm(
 /// Replies with a name, or with nothing where the database is empty.
 ///
 /// Names come from a random place of the directory; where none of them is a key any more, from the
-/// backlog, and then from another place. The first chance is the same when the command runs again
-/// after one of them had to be read, so that it finds what was read for it.
+/// backlog, and then step by step from the whole directory: that ends, even where nothing in it is
+/// a key. The first chance is the same when the command runs again after one of them had to be
+/// read, so that it finds what was read for it.
 fn randomkey(cx: &mut Cx<'_, '_>) -> Result {
     let db = cx.db;
     if !cx.keys.in_transaction() {
@@ -243,6 +244,7 @@ fn randomkey(cx: &mut Cx<'_, '_>) -> Result {
     let seed = cx.chance();
     let mut names = match cx.grant.take() {
         Some(Grant::Sample(names)) => names,
+        Some(Grant::Step { names, next }) => return first_of_step(cx, names, next),
         Some(Grant::Failed(error)) => return Err(Stop::Error(error)),
         _ if cx.keys.in_transaction() => cx.keys.sample_names(db, seed)?,
         _ => return Err(Stop::Park(Need::Sample { db, seed })),
@@ -264,11 +266,28 @@ fn randomkey(cx: &mut Cx<'_, '_>) -> Result {
     }
     let elsewhere = !cx.keys.in_transaction() && !names.is_empty();
     if present.is_none() && elsewhere && cx.keys.sizes.known(db) != Some(0) {
-        let seed = cx.server.rng.next_u64(); // All of them are gone: look at another place.
-        return Err(Stop::Park(Need::Sample { db, seed }));
+        return Err(Stop::Park(Need::Step { db, position: 0, count: SAMPLE_MAX }));
     }
     cx.keys.show_all();
     cx.reply.bulk_or_null(present.as_deref());
+    Ok(Done)
+}
+
+/// Replies with the first key of a step through the tree, and goes on with the next step where
+/// there is none.
+fn first_of_step(
+    cx: &mut Cx<'_, '_>,
+    names: Vec<(Key, Type, Option<u64>)>,
+    next: Option<u64>,
+) -> Result {
+    let found = names
+        .into_iter()
+        .find(|(name, kind, deadline)| confirm(cx.keys, cx.db, name, *kind, *deadline).is_some());
+    if let (None, Some(position)) = (&found, next) {
+        return Err(Stop::Park(Need::Step { db: cx.db, position, count: SAMPLE_MAX }));
+    }
+    cx.keys.show_all();
+    cx.reply.bulk_or_null(found.as_ref().map(|(name, ..)| &**name));
     Ok(Done)
 }
 

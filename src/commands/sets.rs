@@ -8,7 +8,9 @@ use super::collections::{
 };
 use super::{integer, is};
 use crate::base::bytes::Bytes;
-use crate::command::table::{COUNTED, DENYOOM, FAST, KEY1, KEYS, KEYS2, MOVABLE, READ, WRITE, row};
+use crate::command::table::{
+    COUNTED, DENYOOM, FAST, FREES, KEY1, KEYS, KEYS2, MOVABLE, READ, WRITE, row,
+};
 use crate::command::{Args, Command, Cx, Done, Keyspace, Result, SYNTAX, SlotId, Use, Want, fail};
 use crate::keyspace::Listed;
 use crate::layout::op::Type;
@@ -67,7 +69,7 @@ pub const COMMANDS: &[Command] = &[
         .doc("set", "1.0.0", "Replies with members picked by chance.")
         .access(&["RO access"])
         .tips(&["nondeterministic_output"]),
-    row("srem", -3, KEY1, WRITE.and(FAST), srem, "key member [member ...]")
+    row("srem", -3, KEY1, WRITE.and(FAST).and(FREES), srem, "key member [member ...]")
         .doc("set", "1.0.0", "Removes members, and with the last one the set.")
         .access(&["RW delete"]),
     row("sscan", -3, KEY1, READ, sscan, "key cursor [MATCH pattern] [COUNT count]")

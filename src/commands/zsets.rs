@@ -8,7 +8,9 @@ use super::ordered::{Ordered, answered, ask, learn, members_of, reply_bytes, rep
 use super::{is, quoting};
 use crate::base::number::{parse_f64, parse_i64};
 use crate::base::score::Score;
-use crate::command::table::{COUNTED, DENYOOM, FAST, Flags, KEY1, MOVABLE, READ, WRITE, row};
+use crate::command::table::{
+    COUNTED, DENYOOM, FAST, FREES, Flags, KEY1, MOVABLE, READ, WRITE, row,
+};
 use crate::command::{
     Args, Command, Cx, Done, Keyspace, NOT_A_FLOAT, Ranging, Result, SYNTAX, SlotId, Use, Want,
     fail,
@@ -62,7 +64,7 @@ pub const COMMANDS: &[Command] = &[
     row("zrank", -3, KEY1, READ_FAST, zrank, RANK)
         .doc(GROUP, "2.0.0", "Replies with the rank of a member, from the lowest score.")
         .access(&["RO access"]),
-    row("zrem", -3, KEY1, WRITE_FAST, zrem, MEMBERS)
+    row("zrem", -3, KEY1, WRITE_FAST.and(FREES), zrem, MEMBERS)
         .doc(GROUP, "1.2.0", "Removes members and replies with how many there were.")
         .access(&["RW delete"]),
     row("zrevrank", -3, KEY1, READ_FAST, zrevrank, RANK)

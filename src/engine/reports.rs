@@ -55,7 +55,7 @@ impl Engine {
             Report::Walked { db, names, deadlines, next } => {
                 self.walked(db, &names, deadlines, next);
             }
-            Report::Swept(more) => self.upkeep.trash = more,
+            Report::Swept(is_more) => self.swept(is_more),
             Report::Hints(hints) => self.take_hints(hints),
             Report::Idle(lane) => {
                 if lane == Lane::Writer {
@@ -139,6 +139,7 @@ impl Engine {
         self.pipeline.full = false;
         self.keys.backlog.moved();
         self.keys.moves_done(seq);
+        self.note_trash();
         self.wake();
         self.feed_writer();
     }

@@ -176,7 +176,7 @@ fn survey(
         }
     }
     let mut upkeep = Upkeep::default();
-    upkeep.trash = true;
+    upkeep.trash_since_us = Some(0);
     upkeep.minutes.extend(hints::minutes(disk)?);
     let near = expiry::near_minutes(keys.now_ms);
     upkeep.ahead = upkeep.minutes.range(near).copied().collect();

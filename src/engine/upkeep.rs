@@ -19,12 +19,14 @@ const EXPIRE_BACKLOG_SHARE: usize = 2;
 const SPARES_MIN: usize = 1;
 /// Between looks at trash, hints and figures.
 const ROUND_US: u64 = 100_000;
+/// Trash lies for so long before it is removed.
+const TRASH_REST_US: u64 = 1_000_000;
 
 /// The state of what goes on beside commands.
 #[derive(Default)]
 pub(super) struct Upkeep {
-    /// There may be something in the trash.
-    pub trash: bool,
+    /// There may be something in the trash since then.
+    pub trash_since_us: Option<u64>,
     /// Where the walk over the tree is; `None` when it is done.
     pub walk: Option<Walk>,
     /// Minutes that have a file of hints.
@@ -190,14 +192,39 @@ impl Engine {
         let before = std::mem::replace(&mut self.upkeep.counted, now);
         let rate = |at: usize| now[at].saturating_sub(before[at]) * 1_000_000 / ROUND_US;
         (stats.commands_per_s, stats.bytes_per_s) = (rate(0), [rate(1), rate(2)]);
-        if self.upkeep.trash && self.is_free(Lane::Sweeper) {
-            self.post(Job::Sweep);
-        }
+        self.mind_trash();
         self.go_on_walking();
         self.go_on_with_hints();
         self.mind_timeouts();
         self.mind_spares();
         self.mind_pin();
+    }
+
+    /// Has some of the trash removed, once it has lain there for a while: whoever has removed
+    /// something large is likely to ask for more, and reading and freeing thousands of inodes takes
+    /// the disk from the journal. On a full disk there is no time to lose.
+    fn mind_trash(&mut self) {
+        let rests = |since_us| self.pipeline.now_us < since_us + TRASH_REST_US;
+        let due = self
+            .upkeep
+            .trash_since_us
+            .is_some_and(|since_us| self.server.refusing.is_some() || !rests(since_us));
+        if due && self.is_free(Lane::Sweeper) {
+            self.upkeep.trash_since_us = None; // Unless something comes meanwhile, or is left.
+            self.post(Job::Sweep);
+        }
+    }
+
+    /// Some of the trash was removed.
+    pub(super) fn swept(&mut self, is_more: bool) {
+        if is_more {
+            self.upkeep.trash_since_us = Some(0);
+        }
+    }
+
+    /// Something may have come into the trash.
+    pub(super) fn note_trash(&mut self) {
+        self.upkeep.trash_since_us.get_or_insert(self.pipeline.now_us);
     }
 
     fn is_free(&self, lane: Lane) -> bool {
@@ -304,7 +331,7 @@ impl Engine {
 
     /// Notes what the writer did: files of hints, trash, its speed.
     pub(super) fn note_applied(&mut self, _applied: &Applied, took_us: u64) {
-        self.upkeep.trash = true;
+        self.note_trash();
         if let Some(layer) = self.keys.backlog.applying() {
             self.upkeep.minutes.extend(layer.hints.iter().map(|(minute, ..)| *minute));
             let bytes_per_s = layer.bytes() as u64 * 1_000_000 / took_us.max(1);

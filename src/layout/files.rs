@@ -198,16 +198,15 @@ impl Files {
     /// of many entries of which none is kept goes as a whole.
     pub(super) fn empty(&mut self, dir: &str, keep: &[&str]) -> io::Result<()> {
         loop {
-            let mut entries = trash::entries(&*self.disk, dir, REMOVE_ENTRIES_MAX)?;
-            let more = entries.len() == REMOVE_ENTRIES_MAX;
-            if more && keep.is_empty() {
+            let mut seen = 0;
+            let entries = trash::entries_but(&*self.disk, dir, REMOVE_ENTRIES_MAX, |name| {
+                seen += 1;
+                keep.contains(&name) || matches!(names::classify(name.as_bytes()), Entry::Stranger)
+            })?;
+            if keep.is_empty() && seen >= REMOVE_ENTRIES_MAX {
                 return self.discard(dir);
             }
-            entries.retain(|(path, _)| {
-                let name = &path[dir.len() + 1..];
-                let stranger = matches!(names::classify(name.as_bytes()), Entry::Stranger);
-                !stranger && !keep.contains(&name)
-            });
+            let more = entries.len() == REMOVE_ENTRIES_MAX;
             for (path, kind) in &entries {
                 match kind {
                     Kind::Dir if more => self.discard(path)?,
@@ -215,7 +214,7 @@ impl Files {
                     _ => absent(self.disk.remove_file(path))?,
                 }
             }
-            if !more || entries.is_empty() {
+            if !more {
                 return Ok(());
             }
         }

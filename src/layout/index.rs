@@ -1,8 +1,9 @@
 //! The index of a sorted set, `scores/`, made anew from its members.
 //!
 //! It is built in `.dredis/tmp`, synced, and put into place whole: at any moment there is the old
-//! one, the new one or none, and none is as good as any. Memory holds some thousand members at
-//! a time. A member whose file holds no score is left out: it cannot be read either.
+//! one, the new one or none, and none is as good as any. Strangers move over. Memory holds some
+//! thousand members at a time. A member whose file holds no score is left out: it cannot be read
+//! either.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,10 +12,11 @@ use crate::base::bytes::Bytes;
 use crate::base::score::Score;
 use crate::disk::Kind;
 use crate::layout::files::Files;
+use crate::layout::names::{self, Entry};
 use crate::layout::op::{Db, Key, Type};
-use crate::layout::paths;
 use crate::layout::reader::TreeReader;
 use crate::layout::regroup::{GroupChange, Regroup, Scores};
+use crate::layout::{paths, trash};
 
 /// Members that are read before their groups are written.
 const BATCH_MEMBERS: usize = 4096;
@@ -97,6 +99,11 @@ fn put_in_place(files: &mut Files, new: &str, place: &str) -> io::Result<()> {
         // There is one: a directory that is not empty, or a file in the way.
         Err(_) => {
             files.disk.exchange(new, place)?;
+            let is_ours = |name: &str| !matches!(names::classify(name.as_bytes()), Entry::Stranger);
+            let strangers = trash::entries_but(&*files.disk, new, usize::MAX, is_ours)?;
+            for (path, _) in strangers {
+                files.disk.rename(&path, &paths::within(place, &path[new.len() + 1..]))?;
+            }
             files.trash.discard(new)
         }
     }

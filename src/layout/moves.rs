@@ -23,10 +23,8 @@ use crate::layout::entries::NameDir;
 use crate::layout::files::{absent, there};
 use crate::layout::names::{self, Name};
 use crate::layout::op::{Db, Key, Move, Seq};
-use crate::layout::paths;
-use crate::layout::reader::is_absent;
-use crate::layout::trash;
 use crate::layout::writer::TreeWriter;
+use crate::layout::{hints, paths, trash};
 
 impl TreeWriter {
     /// Brings about the moves of batch `seq`, and syncs. May be called again after any crash, and
@@ -35,6 +33,10 @@ impl TreeWriter {
         let mark = paths::stashed(seq);
         if !(step(Step::MarkMoves) && self.files.is(&mark, Kind::File)?) {
             self.make_folder(&mark)?;
+            if moves.iter().any(|places| matches!(places, Move::Swap(..))) {
+                // Hints speak of the databases as they were.
+                hints::set_complete(&*self.files.disk, false)?;
+            }
             for (n, places) in moves.iter().enumerate() {
                 self.patiently(|writer| writer.stash(seq, n, places))?;
             }
@@ -71,10 +73,8 @@ impl TreeWriter {
                 self.take(&paths::database(*other), &paths::moving(seq, 2 * n + 1))
             }
             Move::Key((from_db, from), (to_db, to)) => {
-                let stash = paths::moving(seq, 2 * n);
-                if !self.files.is(&stash, Kind::Dir)?
-                    && let Some(name) = self.name_of(*from_db, from)?
-                {
+                if let Some(name) = self.name_of(*from_db, from)? {
+                    let stash = paths::moving(seq, 2 * n);
                     self.take(&paths::key_dir(*from_db, &name), &stash)?;
                 }
                 self.remove_companions(*from_db, from)?;
@@ -108,8 +108,9 @@ impl TreeWriter {
         }
         let name = names::encode(key);
         self.put_companion(db, &name)?;
-        match self.put_back(stash, &paths::key_dir(db, &name)) {
-            Err(error) if !name.is_hashed() && self.files.is_refusal(&error)? => {
+        let dir = paths::key_dir(db, &name);
+        match self.put_back(stash, &dir) {
+            Err(error) if !name.is_hashed() && self.is_refused(&dir, &error)? => {
                 let mut dir = NameDir::of_keys(db, self.markers.get(db));
                 self.files.mark(&mut dir)?;
                 self.markers.set(db, true);
@@ -119,6 +120,12 @@ impl TreeWriter {
             }
             done => done,
         }
+    }
+
+    /// Whether this error of putting a key's directory into its place means that it goes under its
+    /// hashed name.
+    fn is_refused(&mut self, dir: &str, error: &io::Error) -> io::Result<bool> {
+        Ok(self.is_stranger(dir, error) || self.files.is_refusal(error)?)
     }
 
     /// Writes the full name of a key and syncs it: once its directory is there, nobody does it
@@ -155,35 +162,29 @@ impl TreeWriter {
         self.files.remove_companion(&folder, &name)
     }
 
-    /// Takes a directory away from where it lies, unless that was done before.
+    /// Takes a directory away from where it lies: by a rename, or by a copy where the file system
+    /// cannot do that (overlayfs). Where that was done before, what is still there goes.
     fn take(&mut self, from: &str, stash: &str) -> io::Result<()> {
-        match self.files.is(stash, Kind::Dir)? {
-            true => Ok(()),
-            false => absent(self.carry(from, stash)),
+        if !self.files.is(stash, Kind::Dir)? {
+            match self.files.disk.rename(from, stash) {
+                Err(error) if trash::is_across(&error) => {
+                    let tmp = self.files.tmp();
+                    self.copy(from, &tmp)?;
+                    self.files.disk.sync_all()?;
+                    self.files.disk.rename(&tmp, stash)?;
+                }
+                done => return absent(done),
+            }
         }
+        self.files.trash.discard(from)
     }
 
     /// Takes a directory to where it belongs, unless that was done before. An empty one that a
     /// start has made there gives way.
     fn put_back(&mut self, stash: &str, to: &str) -> io::Result<()> {
-        match self.files.disk.stat(stash, Wait::Yes) {
-            Ok(_) => self.carry(stash, to),
-            Err(error) if is_absent(&error) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Renames a directory, or copies it where the file system cannot do that (overlayfs).
-    fn carry(&mut self, from: &str, to: &str) -> io::Result<()> {
-        match self.files.disk.rename(from, to) {
-            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-                let tmp = self.files.tmp();
-                self.copy(from, &tmp)?;
-                self.files.disk.sync_all()?;
-                self.files.disk.rename(&tmp, to)?;
-                self.files.trash.discard(from)
-            }
-            done => done,
+        match self.files.is(stash, Kind::Dir)? {
+            true => self.files.disk.rename(stash, to),
+            false => Ok(()),
         }
     }
 

@@ -125,10 +125,21 @@ fn gone(removed: io::Result<()>) -> io::Result<bool> {
 
 /// The paths of up to `limit` entries of a directory; none where it is missing.
 pub(super) fn entries(disk: &dyn Disk, dir: &str, limit: usize) -> io::Result<Vec<(String, Kind)>> {
+    entries_but(disk, dir, limit, |_| false)
+}
+
+/// The same without those whose names are to be left out.
+pub(super) fn entries_but(
+    disk: &dyn Disk,
+    dir: &str,
+    limit: usize,
+    mut is_left_out: impl FnMut(&str) -> bool,
+) -> io::Result<Vec<(String, Kind)>> {
     let mut found = Vec::new();
     let listed = disk.list(dir, 0, &mut |entry| {
-        if let Ok(name) = std::str::from_utf8(entry.name) {
-            found.push((paths::within(dir, name), entry.kind));
+        match std::str::from_utf8(entry.name) {
+            Ok(name) if !is_left_out(name) => found.push((paths::within(dir, name), entry.kind)),
+            _ => {}
         }
         found.len() < limit
     });
@@ -138,6 +149,7 @@ pub(super) fn entries(disk: &dyn Disk, dir: &str, limit: usize) -> io::Result<Ve
     }
 }
 
-fn is_across(error: &io::Error) -> bool {
+/// Whether a rename failed because it would lead to another file system, or another layer of one.
+pub(super) fn is_across(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::CrossesDevices
 }

@@ -23,7 +23,7 @@ use crate::layout::files::{Files, Made, absent, patched, there};
 use crate::layout::index::Built;
 use crate::layout::links::Shared;
 use crate::layout::names::{self, Name};
-use crate::layout::op::{Change, DATABASES, Db, Fate, Key, KeyChange, Type};
+use crate::layout::op::{Change, Core, DATABASES, Db, Fate, Key, KeyChange, Type};
 use crate::layout::paths::{self, Part};
 use crate::layout::reader::{Markers, TreeReader, is_absent};
 use crate::layout::regroup::Regroup;
@@ -159,6 +159,16 @@ impl TreeWriter {
     /// Gives what lies in a key's directory a type: the key is there then.
     pub fn put_type(&mut self, key_dir: &str, kind: Type) -> io::Result<()> {
         self.files.share(&paths::part(key_dir, Part::Type), Shared::Type(kind))
+    }
+
+    /// Removes a key that a reader has found in this directory, and nothing that lies elsewhere by
+    /// the same name. The caller knows that nothing is pending for it. Strangers stay.
+    pub fn remove_key(&mut self, db: Db, key: &Key, dir: &str) -> io::Result<()> {
+        let plain = names::encode(key);
+        let is_plain = dir == paths::key_dir(db, &plain);
+        let name = if is_plain { plain } else { plain.hashed() };
+        let core = Core { fate: Fate::Removed, ..Core::default() };
+        self.remove(db, &name, &KeyChange { db, key, core: &core, elements: Vec::new() })
     }
 
     /// Makes the index of a sorted set (`scores/`) from its members, in place of the one that is
@@ -324,7 +334,7 @@ impl TreeWriter {
     }
 
     /// Whether this error says that a file, a symbolic link or the like is where `dir` should be.
-    fn is_stranger(&self, dir: &str, error: &io::Error) -> bool {
+    pub(super) fn is_stranger(&self, dir: &str, error: &io::Error) -> bool {
         match error.kind() {
             io::ErrorKind::NotADirectory => true,
             io::ErrorKind::InvalidInput => {

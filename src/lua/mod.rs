@@ -55,6 +55,8 @@ use std::rc::Rc;
 const INSTRUCTIONS_PER_LOOK: u32 = 200;
 /// What a script may need of the stack.
 pub const STACK_BYTES_MIN: usize = 4 << 20;
+/// One part in so many of the memory is for scripts that are kept, the rest for what one does.
+const KEPT_SHARE: usize = 4;
 /// Garbage is collected a step further after so many runs, as Redis does.
 const RUNS_PER_COLLECTION: u32 = 50;
 /// Up to so many keys and arguments are handed over in one call.
@@ -154,8 +156,7 @@ impl Opened<'_> {
     pub fn compile(&mut self, sha: &str, body: &[u8]) -> Result<Flags, Vec<u8>> {
         let (flags, code) = shebang::split(body)?;
         let function = self.load(code).map_err(|error| compile_error(&error))?;
-        let bytes_max = self.kept.bytes_max;
-        let most = bytes_max / 4; // The rest is for what scripts do.
+        let most = self.kept.bytes_max / KEPT_SHARE;
         if self.lua.used_memory() > most {
             self.collect();
         }

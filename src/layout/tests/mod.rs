@@ -5,6 +5,7 @@ mod cuts;
 mod derived;
 mod faults;
 mod groups;
+mod moves;
 mod names;
 mod reading;
 mod support;

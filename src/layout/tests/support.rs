@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::base::score::Score;
 use crate::disk::real::RealDisk;
-use crate::disk::{DirEntry, Disk, File, Space, Stat, Wait};
+use crate::disk::{DirEntry, Disk, File, Kind, Space, Stat, Wait};
 use crate::layout::groups;
 use crate::layout::names::{self, Entry};
 use crate::layout::op::{Change, Content, Core, Db, Element, Fate, Key, KeyChange, Type};
@@ -271,6 +271,8 @@ pub struct Faulty {
     pub full: AtomicBool,
     /// No file gets a second name.
     pub links_refused: AtomicBool,
+    /// No database and no key's directory can be renamed (EXDEV, as in a lower layer of overlayfs).
+    pub dirs_stay: AtomicBool,
 }
 
 impl Faulty {
@@ -282,6 +284,7 @@ impl Faulty {
             syncs: AtomicI64::new(0),
             full: AtomicBool::new(false),
             links_refused: AtomicBool::new(false),
+            dirs_stay: AtomicBool::new(false),
         }
     }
 
@@ -351,6 +354,10 @@ impl Disk for Faulty {
         self.change()?.link(from, to)
     }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let stays = self.dirs_stay.load(Ordering::Relaxed) && from.as_bytes()[0].is_ascii_digit();
+        if stays && self.stat(from, Wait::Yes)?.kind == Kind::Dir {
+            return Err(io::Error::from_raw_os_error(libc::EXDEV));
+        }
         self.change()?.rename(from, to)
     }
     fn exchange(&self, a: &str, b: &str) -> io::Result<()> {

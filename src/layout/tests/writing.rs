@@ -154,6 +154,20 @@ fn a_key_with_many_files_goes_by_a_rename_and_strangers_stay() {
 }
 
 #[test]
+fn what_was_there_goes_from_among_many_strangers() {
+    let mut tree = Tree::new();
+    tree.apply(vec![(b"k", made(Type::Hash, vec![field(b"old", b"1")]))]);
+    for index in 0..250 {
+        fs::write(tree.path(&format!("0/k/.{index}")), b"").expect("made");
+    }
+    tree.apply(vec![(b"k", made(Type::Hash, vec![field(b"new", b"2")]))]);
+    let fields = fs::read_dir(tree.path("0/k/fields")).expect("fields");
+    let fields: Vec<_> = fields.map(|entry| entry.expect("an entry").file_name()).collect();
+    assert_eq!(fields, ["new"]);
+    assert_eq!(fs::read_dir(tree.path("0/k")).expect("there").count(), 252);
+}
+
+#[test]
 fn a_cleared_database_is_empty_before_newer_keys_come() {
     let mut tree = Tree::new();
     tree.apply(vec![(b"old", string(b"v"))]);
