@@ -6,8 +6,8 @@
 
 use crate::command::Grant;
 use crate::command::client::Replies;
-use crate::keyspace::{Error, Miss};
-use crate::layout::op::Seq;
+use crate::keyspace::Error;
+use crate::layout::op::{Db, Key, Seq};
 use crate::resp::{Limits, Parsed, Parser};
 use std::collections::VecDeque;
 
@@ -29,6 +29,8 @@ pub struct Session {
     gates: VecDeque<Gate>,
     /// What the command under way waits for.
     pub parked: Option<Parked>,
+    /// Keys that it has asked for: pinned in the cache until it is done.
+    pub pinned: Vec<(Db, Key)>,
     /// Its commands wait until it has read replies.
     pub held: bool,
     /// Which replies the client wanted when the command under way began.
@@ -49,8 +51,6 @@ struct Gate {
 pub struct Parked {
     /// Keys that have to be loaded still.
     pub loads: usize,
-    /// Keys that were asked for: pinned in the cache until the command has run.
-    pub pinned: Vec<Miss>,
     /// The disk could not be read.
     pub failed: Option<Error>,
 }

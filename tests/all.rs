@@ -1,6 +1,7 @@
 //! All integration tests, as one binary.
 
 mod clients;
+mod cold;
 mod crash;
 mod figures;
 mod lanes;

@@ -209,6 +209,11 @@ impl Layer {
         taken
     }
 
+    /// Whether it says anything of a key.
+    pub fn speaks_of(&self, db: Db, key: &[u8]) -> bool {
+        self.dbs[usize::from(db)].cleared.is_some() || self.entry(db, key).is_some()
+    }
+
     /// The databases that are emptied first.
     pub fn cleared_dbs(&self) -> Vec<Db> {
         (0..DATABASES).filter(|db| self.dbs[usize::from(*db)].cleared.is_some()).collect()

@@ -496,10 +496,10 @@ mod tests {
         let mut backlog = durable(&[&[put("a"), put("b"), put("c")]]);
         backlog.take(1_000);
         backlog.record([absent("a"), absent("d"), put("b")].into_iter());
-        let present = |most| backlog.view(0, b"h", &[]).present_elements(most);
+        let present = |most| backlog.view(0, b"h", &[]).present_elements(most, |_| true);
         assert_eq!([present(1), present(2), present(9)], [1, 2, 2], "b and c");
         backlog.record([Op::Make(0, key(), Type::Hash), put("e")].into_iter());
-        let present = backlog.view(0, b"h", &[]).present_elements(9);
+        let present = backlog.view(0, b"h", &[]).present_elements(9, |_| true);
         assert_eq!(present, 1, "what was there before it was made anew does not count");
     }
 

@@ -102,9 +102,9 @@ impl View<'_> {
         said.unwrap_or(Said::Tree)
     }
 
-    /// Counts members or fields that are present, up to `most`: those whose newest word says so,
-    /// among the first ones that the layers speak of. O(most).
-    pub fn present_elements(&self, most: usize) -> usize {
+    /// Counts members or fields that are present, up to `most`: those that `counts` admits and
+    /// whose newest word says so, among the first ones that the layers speak of. O(most).
+    pub fn present_elements(&self, most: usize, counts: impl Fn(&[u8]) -> bool) -> usize {
         let (mut spoken, mut present) = (HashSet::new(), 0);
         let mut looks = most.saturating_mul(LOOKS_PER_PRESENT).max(LOOKS_MIN);
         self.each(|entry, _| {
@@ -115,7 +115,8 @@ impl View<'_> {
                 looks -= 1;
                 let element = &unwritten.element;
                 if !matches!(element, Element::Scored(..)) && spoken.insert(element.clone()) {
-                    present += usize::from(unwritten.content.is_some());
+                    let is_present = unwritten.content.is_some() && counts(element.name());
+                    present += usize::from(is_present);
                 }
             }
             None

@@ -150,6 +150,9 @@ fn finish(
         return Ran::Paused;
     }
     let shown = settle(ground);
+    if !matches!(result, Err(Stop::Park(Need::Loads))) {
+        ground.keys.take_misses(); // Nobody waits for what else the command lacked.
+    }
     if !matches!(result, Err(Stop::Park(_))) {
         note(ground, caller, |client| client.commands += 1);
     }
@@ -227,9 +230,10 @@ fn run(
     grant: &mut Option<Grant>,
     reply: Reply<'_>,
 ) -> Result<(), Stop> {
-    // A write runs only within the bound, so that an expired key in its way can be removed.
+    // A write runs only within the bound and while no client is paused, or after CLIENT PAUSE in
+    // its own transaction: an expired key in its way can be removed.
     let bound = ground.server.config.backlog_bytes as usize;
-    let paused = ground.server.pause_now().is_some();
+    let paused = !command.flags.has(WRITE) && ground.server.pause_now().is_some();
     ground.keys.may_expire = ground.keys.backlog.bytes() <= bound && !paused;
     ground.keys.no_touch = caller.no_touch && command.name != "touch";
     let mark = reply.mark();

@@ -235,9 +235,6 @@ impl Transaction {
             ground.keys.take_back();
         }
         let parked = matches!(result, Err(Stop::Park(_)));
-        if !matches!(result, Err(Stop::Park(Need::Loads))) {
-            ground.keys.take_misses();
-        }
         let Transaction { caller, work, before, .. } = self;
         note(ground, caller, |client| {
             client.parks = if parked { client.parks + 1 } else { 0 };

@@ -20,7 +20,7 @@ use crate::disk::Disk;
 use crate::dispatch::{self, Caller, Ground, Paused, Ran};
 use crate::journal::Group;
 use crate::keyspace::WARM_MAX;
-use crate::keyspace::{Error, Grant, Keyspace, Miss, Need};
+use crate::keyspace::{Error, Grant, Keyspace, Need};
 use crate::lanes::{Ask, Job, Lane, Question, Report};
 use crate::layout::op::{Db, Key, Seq};
 use crate::resp::{Limits, Parsed, glance};
@@ -133,10 +133,8 @@ impl Engine {
         } else if self.paused.client().is_some() {
             return self.leaving.push(id);
         }
-        if let Some(session) = self.sessions.remove(&id)
-            && let Some(parked) = session.parked
-        {
-            self.unpin(parked.pinned, id);
+        if let Some(mut session) = self.sessions.remove(&id) {
+            self.unpin(&mut session);
         }
         self.clients.remove(id);
         self.waiting.forget(id);
@@ -306,6 +304,7 @@ impl Engine {
                     session.gate(start, shown);
                 }
                 session.grant = None;
+                self.unpin(session);
                 session.consume(end);
                 // Behind SHUTDOWN nothing runs any more.
                 !session.unread().is_empty() && self.server.shutdown.is_none()
@@ -465,7 +464,6 @@ impl Engine {
                 self.fail_parked(id, &error);
             }
             self.run(id);
-            self.unpin(parked.pinned, id);
         }
     }
 
@@ -473,6 +471,7 @@ impl Engine {
     fn fail_parked(&mut self, id: ClientId, error: &Error) {
         let Some(mut session) = self.sessions.remove(&id) else { return };
         session.grant = None; // It was for this command.
+        self.unpin(&mut session);
         let client = self.clients.get(id);
         let protocol = client.map(|client| client.protocol).unwrap_or_default();
         if client.is_some_and(|client| client.queue.is_some()) {
@@ -487,12 +486,10 @@ impl Engine {
         self.sessions.insert(id, session);
     }
 
-    /// Lets keys be evicted that were pinned for a command; not if it waits again.
-    fn unpin(&mut self, mut pinned: Vec<Miss>, id: ClientId) {
-        let session = self.sessions.get_mut(&id);
-        match session.and_then(|session| session.parked.as_mut()) {
-            Some(parked) => parked.pinned.append(&mut pinned),
-            None => pinned.iter().for_each(|miss| self.keys.unpin(miss)),
+    /// Lets keys be evicted that were pinned for a command: it is done.
+    fn unpin(&mut self, session: &mut Session) {
+        for (db, key) in session.pinned.drain(..) {
+            self.keys.unpin(db, &key);
         }
     }
 

@@ -192,8 +192,8 @@ impl Engine {
             if let Err(Stop::Error(error)) = &result {
                 parked.failed = Some(error.clone());
             } else {
-                self.keys.pin(miss);
-                parked.pinned.push(miss.clone());
+                self.keys.pin(miss.db, &miss.key);
+                session.pinned.push((miss.db, miss.key.clone()));
             }
             parked.loads = parked.loads.saturating_sub(1);
             if parked.loads == 0 {

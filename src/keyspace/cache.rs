@@ -111,6 +111,11 @@ impl Cache {
         std::mem::take(&mut self.evicted)
     }
 
+    /// Places for slots: what a round of [`Cache::sweep`] goes over.
+    pub fn places(&self) -> usize {
+        self.slots.places()
+    }
+
     /// Number of slots.
     pub fn len(&self) -> usize {
         self.slots.len()
@@ -122,14 +127,15 @@ impl Cache {
     }
 
     /// Moves the clock hand over up to `steps` slots and drops those that were not used since it
-    /// last passed and that no parked command asked for. Hands them to `dropped`. Answers whether
-    /// it ended at a large collection and looked at some of its elements.
-    pub fn sweep(&mut self, steps: usize, mut dropped: impl FnMut(Slot)) -> bool {
+    /// last passed, that no parked command asked for, and that batch `unsettled` has not changed.
+    /// Hands them to `dropped`. Answers whether it ended at a large collection and looked at some
+    /// of its elements.
+    pub fn sweep(&mut self, steps: usize, unsettled: Seq, mut dropped: impl FnMut(Slot)) -> bool {
         for _ in 0..steps.min(self.slots.places()) {
             self.hand = (self.hand + 1) % self.slots.places();
             let place = self.hand as u32;
             let Some(slot) = self.slots.get_mut(place) else { continue };
-            if slot.recent || slot.pins > 0 {
+            if slot.recent || slot.pins > 0 || slot.seq == unsettled {
                 slot.recent = false;
             } else if slot.value.as_ref().is_some_and(|value| value.known_len() > TRIM_MIN) {
                 self.trim(place);

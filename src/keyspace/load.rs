@@ -177,7 +177,7 @@ fn slices(names: &[Bytes]) -> Vec<&[u8]> {
 }
 
 /// Whether a count tells if others are left when `going` elements go.
-fn tells_others(count: Count, going: usize) -> bool {
+pub(super) fn tells_others(count: Count, going: usize) -> bool {
     matches!(count, Count::Exact(_)) || count.at_least() > going as u64
 }
 
@@ -358,10 +358,11 @@ impl Keyspace {
         let cache = &mut caches[usize::from(db)];
         let key = cache.slot(index).key.clone();
         let view = self.backlog.view(db, &key, kept);
+        let unsettled = self.backlog.next_seq();
         let mut asked = false;
         let done = cache.change(index, |slot| {
             let value = slot.value.as_mut().expect("the key was found to be a collection");
-            let mut sources = Sources { view: &view, value };
+            let mut sources = Sources { view: &view, value, changed: slot.seq == unsettled };
             if view.hides_tree() {
                 sources.take_all(Vec::new())?;
             } else if let Some(found) = found {
@@ -393,6 +394,8 @@ impl Keyspace {
 struct Sources<'a, 'b> {
     view: &'a View<'b>,
     value: &'a mut Value,
+    /// The transaction under way has changed the value.
+    changed: bool,
 }
 
 impl Sources<'_, '_> {
@@ -417,10 +420,11 @@ impl Sources<'_, '_> {
         Ok(())
     }
 
-    /// Takes what the backlog says of how many there are at least: that others are left when so
-    /// many go. A listing would have to pass by all that it says are gone.
+    /// Takes what memory and the backlog say of how many there are at least: that others are left
+    /// when so many go. A listing would have to pass by all that the backlog says are gone.
     fn take_presence(&mut self, going: usize) {
-        let present = self.view.present_elements(going + 1) as u64;
+        let pending = self.view.present_elements(going + 1, |name| !self.value.knows(name));
+        let present = self.value.present_len() + pending as u64;
         if present > self.value.count().at_least() {
             self.value.set_count(Count::AtLeast(present));
         }
@@ -445,7 +449,7 @@ impl Sources<'_, '_> {
             None => Ok(()),
             Some(listing) if listing.complete => self.take_all(listing.names),
             Some(listing) => {
-                self.take_count(listing);
+                self.take_count(&listing);
                 Ok(())
             }
         }
@@ -484,18 +488,21 @@ impl Sources<'_, '_> {
         self.value.complete(all)
     }
 
-    /// Names only: what they tell is how many there are.
-    fn take_count(&mut self, listing: Listing) {
+    /// Names only: what they tell is how many there are. Of what memory knows, it knows it better.
+    fn take_count(&mut self, listing: &Listing) {
         if matches!(self.value.count(), Count::Exact(_)) {
             return;
         }
         let over = pending(self.view, self.value.kind());
-        let listed = listing.names.iter().filter(|(name, _)| !over.contains_key(name)).count();
-        let present = over.values().filter(|content| content.is_some()).count();
+        let is_new = |name: &Bytes| !self.value.knows(name);
+        let listed = listing.names.iter().map(|(name, _)| name);
+        let listed = listed.filter(|name| !over.contains_key(*name) && is_new(name)).count();
+        let pending = over.iter().filter(|(name, content)| content.is_some() && is_new(name));
+        let count = self.value.present_len() + (listed + pending.count()) as u64;
         self.value.set_count(match listing.count {
-            _ if listing.all_names => Count::Exact((listed + present) as u64),
-            Some(count) if over.is_empty() => Count::Exact(count),
-            _ => Count::AtLeast((listed + present) as u64),
+            _ if listing.all_names => Count::Exact(count),
+            Some(count) if over.is_empty() && !self.changed => Count::Exact(count),
+            _ => Count::AtLeast(count),
         });
     }
 }

@@ -19,7 +19,7 @@ mod sizes;
 mod transaction;
 mod verify;
 
-use crate::backlog::{Backlog, Layer};
+use crate::backlog::{Backlog, Layer, View};
 use crate::base::bytes::Bytes;
 use crate::base::score::Score;
 use crate::disk::Wait;
@@ -46,6 +46,8 @@ const FILTER_SHARE: usize = 16;
 pub const WARM_MAX: usize = 16;
 /// Slots that one step of an eviction looks at.
 const SWEEP_STEPS: usize = 256;
+/// Slots that one eviction looks at without dropping any.
+const SWEEP_VAIN_MAX: usize = 32 << 10;
 /// Steps of one eviction that look at elements of large collections: some milliseconds, and more
 /// elements than come meanwhile.
 const TRIMS_MAX: usize = 32;
@@ -291,11 +293,11 @@ impl Keyspace {
         }
         let view = self.backlog.view(db, key, &[]);
         let (asked, pending) = match want {
-            // That others are left is known without a listing.
-            Want::Removal(names) if view.present_elements(names.len() + 1) > names.len() => {
+            Want::Removal(names) if self.tells_others(db, key, &view, names.len()) => {
                 (Want::Elements(names), 0)
             }
-            Want::Few(_) | Want::Removal(_) => (want, view.elements_len()),
+            // Of those that are listed, backlog and transaction may say that they are gone.
+            Want::Few(_) | Want::Removal(_) => (want, view.elements_len() + self.ops.len()),
             _ => (want, 0),
         };
         drop(view);
@@ -317,6 +319,15 @@ impl Keyspace {
         }
     }
 
+    /// Whether it is known without a listing that others are left when so many elements go.
+    fn tells_others(&self, db: Db, key: &[u8], view: &View<'_>, going: usize) -> bool {
+        let cache = &self.caches[usize::from(db)];
+        match cache.find(key).and_then(|index| cache.slot(index).value.as_ref()) {
+            Some(value) => load::tells_others(value.count(), going),
+            None => view.present_elements(going + 1, |_| true) > going,
+        }
+    }
+
     fn miss(&mut self, miss: Miss) -> Stop {
         self.figures.loads_parked += 1;
         self.misses.push(miss);
@@ -328,10 +339,8 @@ impl Keyspace {
         let cache = &mut self.caches[usize::from(db)];
         match cache.find(key) {
             Some(index) => {
-                cache.change(index, |slot| {
-                    slot.value = value;
-                    slot.deadline = deadline;
-                });
+                // Of its deadline memory may know better: a transaction may have changed it.
+                cache.change(index, |slot| slot.value = value);
                 index
             }
             None => {
@@ -468,18 +477,18 @@ impl Keyspace {
     }
 
     /// Keeps a slot from being evicted until [`Keyspace::unpin`] is called as often.
-    pub fn pin(&mut self, miss: &Miss) {
-        self.change_pins(miss, 1);
+    pub fn pin(&mut self, db: Db, key: &[u8]) {
+        self.change_pins(db, key, 1);
     }
 
     /// Takes back one [`Keyspace::pin`].
-    pub fn unpin(&mut self, miss: &Miss) {
-        self.change_pins(miss, -1);
+    pub fn unpin(&mut self, db: Db, key: &[u8]) {
+        self.change_pins(db, key, -1);
     }
 
-    fn change_pins(&mut self, miss: &Miss, by: i16) {
-        let cache = &mut self.caches[usize::from(miss.db)];
-        if let Some(index) = cache.find(&miss.key) {
+    fn change_pins(&mut self, db: Db, key: &[u8], by: i16) {
+        let cache = &mut self.caches[usize::from(db)];
+        if let Some(index) = cache.find(key) {
             cache.change(index, |slot| slot.pins = slot.pins.saturating_add_signed(by));
         }
     }
@@ -488,8 +497,10 @@ impl Keyspace {
     pub fn applied(&mut self, failed: &[(Db, Key)]) {
         let Some(layer) = self.backlog.applied(failed) else { return };
         if crate::base::variant::step(crate::base::variant::Step::MergeLoad) {
-            for load in self.loads.values_mut() {
-                load.kept.insert(0, layer.clone());
+            for ((db, key), load) in &mut self.loads {
+                if layer.speaks_of(*db, key) {
+                    load.kept.insert(0, layer.clone());
+                }
             }
         }
     }
@@ -497,24 +508,33 @@ impl Keyspace {
     /// Drops what was not used for the longest time until the cache is within its budget, and
     /// answers caches of flushed databases for a helper to free.
     pub fn evict(&mut self) -> Vec<Box<dyn Send>> {
-        let (mut idle, mut trims) = (0, 0);
-        let idle_max = 4 * usize::from(DATABASES);
-        while self.cache_bytes() > self.budget && idle < idle_max && trims < TRIMS_MAX {
+        self.shrink();
+        std::mem::take(&mut self.retired)
+    }
+
+    /// Drops what was not used for the longest time until the cache is within its budget, or so
+    /// much was looked at in vain that the rest may be in use: the next call goes on from there.
+    /// What the transaction under way has changed stays.
+    pub(super) fn shrink(&mut self) {
+        let places: usize = self.caches.iter().map(Cache::places).sum();
+        let vain_max = (2 * places).min(SWEEP_VAIN_MAX);
+        let unsettled = self.backlog.next_seq();
+        let (mut vain, mut trims) = (0, 0);
+        while self.cache_bytes() > self.budget && vain < vain_max && trims < TRIMS_MAX {
             self.hand = (self.hand + 1) % self.caches.len();
             let (db, counts) = (self.hand as Db, &mut self.counts);
             let cache = &mut self.caches[self.hand];
-            let trimmed = cache.sweep(SWEEP_STEPS, |slot| {
+            let trimmed = cache.sweep(SWEEP_STEPS, unsettled, |slot| {
                 if let Some(value) = slot.value {
                     counts.keep(db, slot.key, &value);
                 }
             });
             let evicted = cache.take_evicted();
             self.figures.evicted_bytes += evicted;
-            let pointless = evicted == 0 && !trimmed && cache.len() <= SWEEP_STEPS;
-            idle = if pointless { idle + 1 } else { 0 };
+            let looked_at = cache.places().min(SWEEP_STEPS);
+            vain = if evicted == 0 && !trimmed { vain + looked_at } else { 0 };
             trims += usize::from(trimmed);
         }
-        std::mem::take(&mut self.retired)
     }
 
     /// Bytes of the cache, without the filter of names.

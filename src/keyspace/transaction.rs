@@ -87,6 +87,7 @@ impl Keyspace {
             let (count, bytes) = &mut transaction.weighed;
             *bytes += self.ops[(*count).min(self.ops.len())..].iter().map(weight).sum::<usize>();
             *count = self.ops.len();
+            self.shrink(); // Until it ends nobody else does.
         }
     }
 

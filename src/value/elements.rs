@@ -384,7 +384,8 @@ impl<V: Weigh> Elements<V> {
         self.places = self.places.max(self.known.capacity());
     }
 
-    fn present_len(&self) -> u64 {
+    /// How many elements are known to be present.
+    pub fn present_len(&self) -> u64 {
         (self.known.len() - self.absents) as u64
     }
 }

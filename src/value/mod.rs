@@ -150,6 +150,11 @@ impl Value {
         on_elements!(self, collection => collection.elements().known_len(), 0)
     }
 
+    /// How many elements are known to be present.
+    pub fn present_len(&self) -> u64 {
+        on_elements!(self, collection => collection.elements().present_len(), 1)
+    }
+
     /// Notes what the file of an element holds, or that there is none.
     pub fn learn(&mut self, name: Bytes, found: Option<&Content>) -> Result<(), Malformed> {
         match self {
