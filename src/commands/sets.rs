@@ -326,7 +326,7 @@ fn reply_combined(cx: &mut Cx<'_, '_>, algebra: Algebra) -> Result {
 /// Replies with the number of members that are stored; none removes the destination.
 fn store_combined(cx: &mut Cx<'_, '_>, algebra: Algebra) -> Result {
     let target = cx.open(cx.args.get(1), Want::Meta);
-    let operands = Operands::open(cx, cx.args.skip(2), algebra, Use::Change);
+    let operands = Operands::open(cx, cx.args.skip(2), algebra, Use::Read);
     let (target, operands) = (target?, operands?); // All are read before the command runs again.
     let mut result = SetValue::new();
     for member in operands.combine(cx.keys, algebra, usize::MAX)? {
