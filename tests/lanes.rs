@@ -367,3 +367,28 @@ fn a_collection_with_an_entry_more_than_elements_is_read() {
     let client = machine.connect();
     assert!(machine.call(client, &["HKEYS", "h"]).starts_with(b"*520\r\n"));
 }
+
+#[test]
+fn others_read_while_a_large_collection_is_loaded() {
+    let setup = Setup { backlog_bytes: 16 << 20, cache_bytes: 64 << 20, ..Setup::default() };
+    let disk = SimDisk::new(SimSettings::default());
+    let mut first = Machine::start(Arc::new(disk.clone()), &setup).expect("a start");
+    let client = first.connect();
+    let members: Vec<String> = (0..10_001).map(|number| number.to_string()).collect();
+    let mut add = vec!["SADD", "large"];
+    add.extend(members.iter().map(String::as_str));
+    assert_eq!(first.call(client, &add), b":10001\r\n");
+    first.call(client, &["SADD", "small", "a"]);
+    assert!(first.stop());
+    let mut machine = Machine::start(Arc::new(disk.clone()), &setup).expect("a start");
+    disk.cold(1, 100);
+    machine.held = Some(Lane::Loader);
+    let (copier, reader) = (machine.connect(), machine.connect());
+    machine.send(copier, &["COPY", "large", "copy"]);
+    machine.until_held();
+    assert_eq!(machine.call(reader, &["SMEMBERS", "small"]), b"*1\r\n$1\r\na\r\n");
+    assert!(machine.engine.is_waiting(copier));
+    machine.held = None;
+    assert!(machine.settle());
+    assert_eq!(machine.receive(copier), b":1\r\n");
+}

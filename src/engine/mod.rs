@@ -405,12 +405,17 @@ impl Engine {
                 }
                 waiting.counts.push((db, id));
             }
-            Need::Elements { .. }
-            | Need::Ranks { .. }
-            | Need::Range { .. }
-            | Need::ElementCount { .. }
-            | Need::ElementStep { .. }
-            | Need::ElementSample { .. } => self.ask(id, need),
+            Need::Elements { db, ref key, .. }
+            | Need::Ranks { db, ref key, .. }
+            | Need::Range { db, ref key, .. }
+            | Need::ElementCount { db, ref key, .. }
+            | Need::ElementStep { db, ref key, .. }
+            | Need::ElementSample { db, ref key, .. } => {
+                // What is answered is noted there, or counts for nothing.
+                self.keys.pin(db, key);
+                session.pinned.push((db, key.clone()));
+                self.ask(id, need);
+            }
             Need::Step { db, position, count } => self.post(Job::Step(id, db, position, count)),
             Need::Sample { db, seed } => self.post(Job::Sample(id, db, seed)),
         }

@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::command::server::Backup;
 use crate::keyspace::{Error, Found, Grant, Miss, Stop};
-use crate::lanes::{Lane, Report};
+use crate::lanes::{Job, Lane, Report};
 use std::io;
 
 impl Engine {
@@ -43,6 +43,7 @@ impl Engine {
                 self.note_full();
             }
             Report::TreeSynced(seq) => self.tree_synced(seq),
+            Report::Large(miss) => self.post(Job::LoadLarge(miss)),
             Report::Loaded(miss, loaded) => self.loaded(&miss, loaded),
             Report::Answer(..)
             | Report::Whole(..)

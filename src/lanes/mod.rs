@@ -1,4 +1,4 @@
-//! The helpers that do what blocks, as workers with queues: six lanes, each one job at a time.
+//! The helpers that do what blocks, as workers with queues: seven lanes, each one job at a time.
 //!
 //! | lane | does |
 //! |---|---|
@@ -6,6 +6,7 @@
 //! | writer | brings layers of the backlog into the tree, and moves |
 //! | syncer | syncs the tree, whatever the writer does meanwhile |
 //! | reader | cold reads, steps of SCAN |
+//! | loader | large collections as a whole |
 //! | lister | listings, counts, walks: what may take long |
 //! | sweeper | removes trash, reads and removes hints, frees memory |
 //!
@@ -51,6 +52,8 @@ pub enum Lane {
     Syncer,
     /// Reads the tree, a key or a few at a time.
     Reader,
+    /// Reads large collections as a whole, which takes long.
+    Loader,
     /// Lists the tree, all names of it.
     Lister,
     /// Cleans up.
@@ -58,8 +61,15 @@ pub enum Lane {
 }
 
 /// All lanes.
-pub const LANES: [Lane; 6] =
-    [Lane::Journal, Lane::Writer, Lane::Syncer, Lane::Reader, Lane::Lister, Lane::Sweeper];
+pub const LANES: [Lane; 7] = [
+    Lane::Journal,
+    Lane::Writer,
+    Lane::Syncer,
+    Lane::Reader,
+    Lane::Loader,
+    Lane::Lister,
+    Lane::Sweeper,
+];
 
 /// What a helper is to do.
 pub enum Job {
@@ -88,8 +98,10 @@ pub enum Job {
     Move(Seq, Vec<Move>),
     /// Note the sizes of databases, and of collections.
     RecordSizes(Vec<(Db, u64)>, Vec<(Db, Key, Type, u64)>),
-    /// Load a key.
+    /// Load a key; a large collection as a whole is left to the loader.
     Load(Miss),
+    /// Load a large collection.
+    LoadLarge(Miss),
     /// List names that match.
     Names {
         /// Who asks.
@@ -167,6 +179,8 @@ pub enum Report {
     Moved(Seq),
     /// The disk is full: the moves are to be tried again.
     MovesRefused,
+    /// A key is a collection that is too large for the reader: others wait behind it.
+    Large(Miss),
     /// A key was read.
     Loaded(Miss, io::Result<Option<Found>>),
     /// What a parked command asked for, and whether the writer waits for it.
@@ -213,6 +227,7 @@ impl Job {
             Job::Apply(_) | Job::Move(..) | Job::RecordSizes(..) => Lane::Writer,
             Job::SyncTree(_) => Lane::Syncer,
             Job::Load(_) | Job::Step(..) | Job::Sample(..) => Lane::Reader,
+            Job::LoadLarge(_) => Lane::Loader,
             Job::Names { .. } | Job::Count(..) | Job::Walk { .. } => Lane::Lister,
             Job::Ask(_, question) => question.lane(),
             Job::Sweep
@@ -242,6 +257,7 @@ pub fn workers(
         Box::new(JournalWorker { journal }),
         Box::new(WriterWorker { disk: disk.clone(), writer }),
         Box::new(SyncWorker { disk: disk.clone() }),
+        Box::new(ReaderWorker { reader: reader.clone() }),
         Box::new(ReaderWorker { reader: reader.clone() }),
         Box::new(ReaderWorker { reader }),
         Box::new(SweepWorker { disk: disk.clone(), sweeper: Sweeper::new(disk.clone()) }),

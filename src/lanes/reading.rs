@@ -9,12 +9,16 @@ use crate::command::client::ClientId;
 use crate::disk::Wait;
 use crate::keyspace::load::load;
 use crate::keyspace::{
-    ElementOverlay, Error, Grant, Listed, Overlay, Ranging, ScoreOverlay, reply_too_long,
+    ElementOverlay, Error, Grant, Listed, Miss, Overlay, Ranging, ScoreOverlay, Wanted,
+    reply_too_long,
 };
 use crate::layout::op::{Content, Db, Key, Type};
 use crate::layout::reader::{Loaded, TreeReader, What};
 use crate::resp::ROOM_BYTES;
 use std::io;
+
+/// A collection of so many elements is loaded as a whole where nobody waits behind it.
+const LARGE_MIN: u64 = 10_000;
 
 /// A question about the elements of a collection.
 pub struct Question {
@@ -120,6 +124,21 @@ impl ReaderWorker {
         Ok(count)
     }
 
+    /// Whether all of a large collection is wanted. What cannot be read is not large: who loads it
+    /// is told why.
+    fn is_large(&self, Miss { db, key, wanted, .. }: &Miss) -> bool {
+        if *wanted != Wanted::Whole {
+            return false;
+        }
+        match self.reader.load(*db, key, What::Meta, Wait::Yes) {
+            Ok(Some(Loaded { kind, .. })) if kind != Type::String => {
+                let counted = self.reader.count_upto(*db, key, kind, LARGE_MIN);
+                counted.is_ok_and(|(_, all)| !all)
+            }
+            _ => false,
+        }
+    }
+
     fn step(&self, db: Db, position: u64, count: usize) -> io::Result<Grant> {
         let mut names: Vec<Key> = Vec::new();
         let next = self.reader.keys(db, position, Some(count), &mut |name, _| {
@@ -157,7 +176,8 @@ impl ReaderWorker {
 impl Worker for ReaderWorker {
     fn run(&mut self, job: Job) -> Report {
         match job {
-            Job::Load(miss) => {
+            Job::Load(miss) if self.is_large(&miss) => Report::Large(miss),
+            Job::Load(miss) | Job::LoadLarge(miss) => {
                 let found = load(&self.reader, &miss, Wait::Yes);
                 Report::Loaded(miss, found)
             }
