@@ -4,6 +4,7 @@
 pub mod bytes;
 pub mod clock;
 pub mod glob;
+pub mod grisu;
 pub mod hash;
 pub mod long_double;
 pub mod number;

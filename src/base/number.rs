@@ -3,6 +3,8 @@
 //! Everything works on bytes and allocates at most its result. Errors are `None`; the caller knows
 //! which of Redis' texts to send. [`super::long_double`] has the arithmetic of INCRBYFLOAT.
 
+use super::grisu;
+
 /// A decimal integer as Redis' own conversion accepts it: an optional `-`, no `+`, no spaces, no
 /// leading zero, no `-0`, and within `i64`.
 #[inline]
@@ -86,8 +88,8 @@ pub fn push_i64(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(Digits::new(value).as_bytes());
 }
 
-/// A double as Redis 7.2 writes it: integers up to 2^62 in full, others with the fewest digits that
-/// read back the same, in exponent form where that is shorter.
+/// A double as Redis 7.2 writes it: integers up to 2^62 in full, others with the digits of
+/// [`super::grisu`], in exponent form where that is shorter.
 pub fn format_f64(value: f64) -> String {
     if value.is_nan() {
         return "nan".into();
@@ -101,34 +103,31 @@ pub fn format_f64(value: f64) -> String {
     if value.abs() <= (i64::MAX / 2) as f64 && value.trunc() == value {
         return (value as i64).to_string();
     }
-    let scientific = format!("{:e}", value.abs());
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
-    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let (digits, power) = grisu::digits(value.abs());
     let sign = if value < 0.0 { "-" } else { "" };
-    format!("{sign}{}", layout_digits(&digits, exponent))
+    format!("{sign}{}", layout_digits(&digits.to_string(), power))
 }
 
-/// Places the point in `digits`, of which the first is worth 10^`exponent`.
-fn layout_digits(digits: &str, exponent: i32) -> String {
+/// Places the point in `digits`, of which the last is worth 10^`power`.
+fn layout_digits(digits: &str, power: i32) -> String {
     let len = digits.len() as i32;
-    let last = exponent + 1 - len; // Power of ten of the last digit.
-    if last >= 0 && exponent.abs() < len + 7 {
-        return format!("{digits}{}", "0".repeat(last as usize));
+    let first = power + len - 1; // Power of ten of the first digit.
+    if power >= 0 && first < len + 7 {
+        return format!("{digits}{}", "0".repeat(power as usize));
     }
-    if last < 0 && (last > -7 || exponent.abs() < 4) {
-        return match exponent {
+    if power < 0 && (power > -7 || first.abs() < 4) {
+        return match first {
             0.. => {
-                let (whole, fraction) = digits.split_at(exponent as usize + 1);
+                let (whole, fraction) = digits.split_at(first as usize + 1);
                 format!("{whole}.{fraction}")
             }
-            _ => format!("0.{}{digits}", "0".repeat((-exponent - 1) as usize)),
+            _ => format!("0.{}{digits}", "0".repeat((-first - 1) as usize)),
         };
     }
-    let (first, more) = digits.split_at(1);
+    let (leading, more) = digits.split_at(1);
     let point = if more.is_empty() { "" } else { "." };
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{first}{point}{more}e{sign}{}", exponent.abs())
+    let sign = if first < 0 { '-' } else { '+' };
+    format!("{leading}{point}{more}e{sign}{}", first.abs())
 }
 
 /// A double with 17 digits, as printf's `%.17g`: what ZSCAN shows of a large sorted set.
@@ -207,6 +206,8 @@ mod tests {
             (1.2345e-7, "1.2345e-7"),
             (0.00001, "0.00001"),
             (1e-7, "1e-7"),
+            (0.705711213826896, "0.7057112138268961"),
+            (0.006303744674127421, "0.0063037446741274206"),
             (f64::INFINITY, "inf"),
             (f64::NEG_INFINITY, "-inf"),
             (f64::NAN, "nan"),
