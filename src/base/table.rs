@@ -2,7 +2,9 @@
 //!
 //! Places are numbered, and a number stays valid until its value is removed. Growing moves no
 //! value and looks at none: the places lie in chunks, and the hash is kept beside each number. All
-//! operations take constant time, but that now and then the numbers are filed anew.
+//! operations take constant time, but that now and then the numbers are filed anew. A table that
+//! shrinks gives its memory back: a chunk whose last value goes, and the index where most of it is
+//! free.
 
 use hashbrown::HashTable;
 
@@ -10,13 +12,16 @@ use hashbrown::HashTable;
 const CHUNK: usize = 512;
 /// No place.
 const NONE: u32 = u32::MAX;
+/// The index shrinks where it has room for so many times what is in it.
+const SPARSE: usize = 8;
 
 /// Values in numbered places, found by hash and walked from the oldest to the youngest.
 #[derive(Clone)]
 pub struct Table<T> {
     index: HashTable<Filed>,
-    chunks: Vec<Vec<Place<T>>>,
-    free: Vec<u32>,
+    chunks: Vec<Chunk<T>>,
+    /// The chunks that have room; the last of them gets the next value.
+    roomy: Vec<u32>,
     oldest: u32,
     youngest: u32,
 }
@@ -25,6 +30,15 @@ pub struct Table<T> {
 struct Filed {
     hash: u32,
     place: u32,
+}
+
+/// Some places: those of the first `places.len()` that were in use are free or hold a value.
+#[derive(Clone)]
+struct Chunk<T> {
+    places: Vec<Place<T>>,
+    /// The first free one among them; each names the next one as `younger`.
+    free: u32,
+    values: usize,
 }
 
 #[derive(Clone)]
@@ -40,7 +54,7 @@ impl<T> Default for Table<T> {
         Table {
             index: HashTable::new(),
             chunks: Vec::new(),
-            free: Vec::new(),
+            roomy: Vec::new(),
             oldest: NONE,
             youngest: NONE,
         }
@@ -70,50 +84,86 @@ impl<T> Table<T> {
     pub fn insert(&mut self, hash: u64, value: T) -> u32 {
         let hash = hash as u32;
         let new = Place { value: Some(value), hash, older: NONE, younger: NONE };
-        let place = match self.free.pop() {
-            Some(place) => {
-                *self.place_mut(place) = new;
-                place
-            }
-            None => self.push(new),
-        };
+        let place = self.put(new);
         self.link_behind(place, self.youngest);
         self.index.insert_unique(spread(hash), Filed { hash, place }, |filed| spread(filed.hash));
         place
     }
 
-    fn push(&mut self, new: Place<T>) -> u32 {
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            let first = self.chunks.is_empty();
-            self.chunks.push(if first { Vec::new() } else { Vec::with_capacity(CHUNK) });
+    /// Puts a value into a free place.
+    fn put(&mut self, new: Place<T>) -> u32 {
+        let at = self.roomy.last().copied().unwrap_or_else(|| {
+            let at = u32::try_from(self.chunks.len()).expect("a table has fewer than 2^32 places");
+            self.chunks.push(Chunk { places: Vec::new(), free: NONE, values: 0 });
+            self.roomy.push(at);
+            at
+        });
+        let chunk = &mut self.chunks[at as usize];
+        if at > 0 && chunk.places.capacity() == 0 {
+            chunk.places.reserve_exact(CHUNK);
         }
-        let full = (self.chunks.len() - 1) * CHUNK;
-        let chunk = self.chunks.last_mut().expect("one was just pushed where none was");
-        chunk.push(new);
-        u32::try_from(full + chunk.len() - 1).expect("a table has fewer than 2^32 places")
+        let within = match chunk.free {
+            NONE => {
+                chunk.places.push(new);
+                chunk.places.len() as u32 - 1
+            }
+            within => {
+                let free = &mut chunk.places[within as usize];
+                chunk.free = free.younger;
+                *free = new;
+                within
+            }
+        };
+        chunk.values += 1;
+        if chunk.values == CHUNK {
+            self.roomy.pop();
+        }
+        at * CHUNK as u32 + within
     }
 
     /// The value in a place.
     pub fn get(&self, place: u32) -> Option<&T> {
-        self.chunks.get(place as usize / CHUNK)?.get(place as usize % CHUNK)?.value.as_ref()
+        let chunk = self.chunks.get(place as usize / CHUNK)?;
+        chunk.places.get(place as usize % CHUNK)?.value.as_ref()
     }
 
     /// The value in a place, to change what its hash does not depend on.
     pub fn get_mut(&mut self, place: u32) -> Option<&mut T> {
-        self.chunks.get_mut(place as usize / CHUNK)?.get_mut(place as usize % CHUNK)?.value.as_mut()
+        let chunk = self.chunks.get_mut(place as usize / CHUNK)?;
+        chunk.places.get_mut(place as usize % CHUNK)?.value.as_mut()
     }
 
     /// Takes the value out of a place.
     pub fn remove(&mut self, place: u32) -> Option<T> {
-        let value =
-            self.chunks.get_mut(place as usize / CHUNK)?[place as usize % CHUNK].value.take()?;
+        let chunk = self.chunks.get_mut(place as usize / CHUNK)?;
+        let value = chunk.places.get_mut(place as usize % CHUNK)?.value.take()?;
         self.unlink(place);
         let hash = self.place(place).hash;
         if let Ok(filed) = self.index.find_entry(spread(hash), |filed| filed.place == place) {
             filed.remove();
         }
-        self.free.push(place);
+        self.free(place);
         Some(value)
+    }
+
+    /// Notes that a place holds nothing any more. The first chunk's memory stays: small tables are
+    /// filled and emptied all the time.
+    fn free(&mut self, place: u32) {
+        let (at, within) = (place / CHUNK as u32, place % CHUNK as u32);
+        let chunk = &mut self.chunks[at as usize];
+        if chunk.values == CHUNK {
+            self.roomy.push(at);
+        }
+        chunk.values -= 1;
+        chunk.places[within as usize].younger = chunk.free;
+        chunk.free = within;
+        if at > 0 && chunk.values == 0 {
+            chunk.places = Vec::new();
+            chunk.free = NONE;
+            if self.index.capacity() > SPARSE * self.index.len().max(CHUNK) {
+                self.index.shrink_to(2 * self.index.len(), |filed| spread(filed.hash));
+            }
+        }
     }
 
     /// The place of the oldest value.
@@ -159,15 +209,15 @@ impl<T> Table<T> {
 
     /// How many places there are, free ones too: their numbers are below this.
     pub fn places(&self) -> usize {
-        self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.len())
+        self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.places.len())
     }
 
     fn place(&self, place: u32) -> &Place<T> {
-        &self.chunks[place as usize / CHUNK][place as usize % CHUNK]
+        &self.chunks[place as usize / CHUNK].places[place as usize % CHUNK]
     }
 
     fn place_mut(&mut self, place: u32) -> &mut Place<T> {
-        &mut self.chunks[place as usize / CHUNK][place as usize % CHUNK]
+        &mut self.chunks[place as usize / CHUNK].places[place as usize % CHUNK]
     }
 
     fn link_behind(&mut self, place: u32, older: u32) {
@@ -221,6 +271,31 @@ mod tests {
         let again = table.insert(9, 5000);
         assert!((again as usize) < table.places() && table.places() == 2000);
         assert_eq!(ages(&table).last(), Some(&5000));
+    }
+
+    fn memory(table: &Table<u64>) -> usize {
+        table.chunks.iter().map(|chunk| chunk.places.capacity()).sum()
+    }
+
+    #[test]
+    fn a_table_that_shrinks_gives_its_memory_back() {
+        let mut table = Table::default();
+        let places: Vec<u32> = (0..100_000).map(|n| table.insert(n, n)).collect();
+        assert!(memory(&table) >= 100_000);
+        for place in &places[..98_000] {
+            table.remove(*place).expect("it was inserted");
+        }
+        assert!(memory(&table) <= 6 * CHUNK, "{} places for 2,000 values", memory(&table));
+        assert!(table.index.capacity() <= SPARSE * 4_000, "{}", table.index.capacity());
+        assert_eq!(table.get(places[600]), None);
+        assert_eq!(table.remove(places[600]), None);
+        for n in 0..98_000 {
+            let place = table.insert(n, n);
+            assert!((place as usize) < 100_352, "free places are used again");
+        }
+        let expected: Vec<u64> = (98_000..100_000).chain(0..98_000).collect();
+        assert_eq!(ages(&table), expected);
+        assert!((0..100_000).all(|n| table.find(n, |value| *value == n).is_some()));
     }
 
     #[test]

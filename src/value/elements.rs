@@ -27,8 +27,9 @@ const INDEX_BYTES: usize = 11;
 const FORESEEN_MIN: usize = 10_000;
 /// So near to its end: one of so many places is free.
 const FORESEEN_SHARE: usize = 16;
-/// Memory is given back where less than one of so many places is taken,
-const SPARSE: usize = 2;
+/// Memory is given back where less than one of so many places is taken: what stays is then less
+/// than half, of which an allocator makes a smaller block (mimalloc leaves a larger part in place),
+const SPARSE: usize = 3;
 /// and of more than so many.
 const GIVE_BACK_MIN: usize = 48;
 
