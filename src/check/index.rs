@@ -77,7 +77,7 @@ fn look_at_group(
     }
     let (mut count, mut wrong) = (0, Ok(None));
     let mut batch: Vec<Bytes> = Vec::new();
-    let pass = reader.visit_group(db, key, group.score, &mut |member| {
+    let pass = reader.visit_group(db, key, group.score, None, &mut |member| {
         count += 1;
         batch.push(member);
         if batch.len() == BATCH_MEMBERS {

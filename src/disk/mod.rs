@@ -5,8 +5,8 @@
 //! journal. [`real::RealDisk`] opens everything beneath a descriptor of ROOT_DIR; [`sim::SimDisk`]
 //! keeps what is synced apart from what is not, and can fail, tear, fill up or stop at any call.
 //!
-//! An error's kind says what to do: `NotFound` is "absent", `WouldBlock` (only with [`Wait::No`])
-//! is "ask again on a helper thread", `StorageFull` is a full disk (blocks, inodes or quota), and
+//! An error's kind says what to do: `NotFound` is "absent", `WouldBlock` (never with [`Wait::Yes`])
+//! is "ask again where you may wait", `StorageFull` is a full disk (blocks, inodes or quota), and
 //! `InvalidInput` is something that is neither a regular file nor a directory (a symbolic link, a
 //! FIFO, a mount point) at that path. `IsADirectory`, `NotADirectory`, `DirectoryNotEmpty` and
 //! `AlreadyExists` are as Linux answers them. `PermissionDenied` answers an attempt to write in
@@ -32,6 +32,9 @@ pub enum Wait {
     Yes,
     /// It must answer from the kernel's caches or fail with `WouldBlock`: the event loop.
     No,
+    /// A read answers from the kernel's caches, or has the content brought there and fails with
+    /// `WouldBlock`: a helper that has more to read meanwhile. Finding the file may wait.
+    Ahead,
 }
 
 /// What kind of thing a path names.

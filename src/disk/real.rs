@@ -27,6 +27,9 @@ const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
 /// Bytes of the buffer for one getdents call: about 800 entries.
 const LIST_BYTES: usize = 32 << 10;
 
+/// What is larger is not held while other files are read.
+const AHEAD_BYTES_MAX: usize = 16 << 10;
+
 /// Bytes of zeros written at a time.
 const ZEROS_BYTES: u64 = 1 << 20;
 
@@ -106,7 +109,7 @@ impl RealDisk {
     /// openat2 beneath ROOT_DIR. `mode` must be empty unless `flags` has CREATE.
     fn resolve(&self, path: &str, flags: OFlags, mode: Mode, wait: Wait) -> io::Result<OwnedFd> {
         let how = match wait {
-            Wait::Yes => RESOLVE,
+            Wait::Yes | Wait::Ahead => RESOLVE,
             Wait::No => RESOLVE | ResolveFlags::CACHED,
         };
         let at = if path.is_empty() { "." } else { path };
@@ -216,6 +219,7 @@ impl Disk for RealDisk {
         match wait {
             Wait::Yes => read_waiting(&fd, len, &mut content),
             Wait::No => read_cached(&fd, len, &mut content),
+            Wait::Ahead => read_ahead(&fd, len, &mut content),
         }
         .map_err(|e| failed(e, "read", path))?;
         Ok(content)
@@ -461,6 +465,16 @@ fn read_cached(fd: &OwnedFd, len: usize, content: &mut Vec<u8>) -> rustix::io::R
             return Ok(());
         }
     }
+}
+
+/// Reads what is in the page cache, if it is little, or has it read and fails with AGAIN.
+fn read_ahead(fd: &OwnedFd, len: usize, content: &mut Vec<u8>) -> rustix::io::Result<()> {
+    if len <= AHEAD_BYTES_MAX && read_cached(fd, len, content).is_ok() {
+        return Ok(());
+    }
+    // It is advice: where it is not taken, reading waits.
+    _ = rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::WillNeed);
+    Err(Errno::AGAIN)
 }
 
 fn write_all(fd: &OwnedFd, mut offset: u64, mut data: &[u8]) -> rustix::io::Result<()> {

@@ -317,7 +317,7 @@ impl SimDisk {
             false => Turn::Go,
         };
         match turn {
-            Turn::Go if wait == Wait::No && machine.is_cold() => Err(Errno::AGAIN),
+            Turn::Go if wait != Wait::Yes && machine.is_cold() => Err(Errno::AGAIN),
             Turn::Go => act(&mut machine.state),
             Turn::Crash => Err(Errno::IO),
             Turn::Fail(errno) => Err(errno),

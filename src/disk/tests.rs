@@ -33,7 +33,7 @@ fn real_disk_refuses_what_is_not_a_file_or_leads_away() {
     rustix::fs::mkfifoat(dir.expect("open"), "fifo", rustix::fs::Mode::RWXU).expect("mkfifo");
     std::os::unix::net::UnixListener::bind(at("socket")).expect("bind");
     for path in ["link", "dirlink/f", "fifo", "socket", "../x", "/etc/passwd", "d/../../x"] {
-        for wait in [Wait::Yes, Wait::No] {
+        for wait in [Wait::Yes, Wait::No, Wait::Ahead] {
             let e = disk.read(path, wait).expect_err(path);
             let put_off = wait == Wait::No && e.kind() == ErrorKind::WouldBlock;
             assert!(put_off || e.kind() == ErrorKind::InvalidInput, "read {path}: {e}");
@@ -78,8 +78,14 @@ fn real_disk_reads_cached_files_without_waiting() {
         let content: Vec<u8> = (0..len).map(|i| i as u8).collect();
         let path = format!("f{len}");
         disk.create(&path, &content).expect("create");
-        for wait in [Wait::Yes, Wait::No] {
-            assert_eq!(disk.read(&path, wait).expect("read"), content);
+        for wait in [Wait::Yes, Wait::No, Wait::Ahead] {
+            match disk.read(&path, wait) {
+                Ok(read) => assert_eq!(read, content),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    assert!(wait == Wait::Ahead && len == 100_000, "{len} bytes are held");
+                }
+            }
         }
         assert_eq!(disk.stat(&path, Wait::No).expect("stat").len, len);
     }

@@ -11,6 +11,7 @@ use crate::disk::Wait;
 use crate::keyspace::{Error, Grant, Ranging, ScoreOverlay};
 use crate::layout::collections::{Group, Pass};
 use crate::layout::op::{Db, Type};
+use crate::layout::reader::{AHEAD_FILES, FileRead};
 use crate::resp::{Protocol, Reply, Shape};
 use crate::value::{Bounds, Histogram, MemberRange, Order, ZsetValue};
 use hashbrown::HashSet;
@@ -113,15 +114,16 @@ impl ReaderWorker {
             return Ok(());
         };
         let (groups, mut skip, mut take) = range.groups(&histogram, range.reverse);
-        for (score, count) in groups {
-            if take == 0 {
-                break;
-            }
-            if count > 0 && skip >= count && !matches!(range.bounds, Bounds::Names(..)) {
-                skip -= count;
-                continue;
-            }
-            self.group(zset, score, range.reverse, &mut |member| {
+        let mut groups = groups.peekable();
+        let by_name = matches!(range.bounds, Bounds::Names(..));
+        let is_skipped = |count: usize, skip| count > 0 && skip >= count && !by_name;
+        while let Some((_, count)) = groups.next_if(|(_, count)| is_skipped(*count, skip)) {
+            skip -= count;
+        }
+        let groups = groups.map(|(score, _)| ((), Group { score, is_dir: false }));
+        let ahead = AHEAD_FILES.min(skip.saturating_add(take));
+        self.visit_files(zset, groups, ahead, &mut |(), group, file| {
+            self.group(zset, group.score, file, range.reverse, &mut |member| {
                 if !range.admits(member) {
                     return true;
                 }
@@ -129,12 +131,12 @@ impl ReaderWorker {
                     skip -= 1;
                     return true;
                 }
-                let go_on = take > 0 && visit(score, member);
+                let go_on = take > 0 && visit(group.score, member);
                 take = if go_on { take - 1 } else { 0 };
                 take > 0
             })?;
-        }
-        Ok(())
+            Ok(take > 0)
+        })
     }
 
     fn count_members(&self, zset: &Zset<'_>, range: &MemberRange) -> io::Result<Grant> {
@@ -142,25 +144,33 @@ impl ReaderWorker {
             let count = range.ranks(&self.order(zset)?).len();
             return Ok(Grant::Names { bulks: Vec::new(), count });
         };
+        let groups = range.groups(&histogram, range.reverse).0;
         let mut count = 0;
-        for group in range.groups(&histogram, range.reverse).0 {
-            if matches!(range.bounds, Bounds::Names(..)) {
-                self.visit_members(zset, group.0, &mut |member| {
+        if matches!(range.bounds, Bounds::Names(..)) {
+            for (score, _) in groups {
+                self.visit_members(zset, score, None, &mut |member| {
                     count += usize::from(range.admits(&member));
                 })?;
-            } else {
-                count += self.counted(zset, group)?;
             }
+        } else {
+            count = self.counted(zset, groups)?;
         }
         Ok(Grant::Names { bulks: Vec::new(), count: range.part(count).1 })
     }
 
-    /// How many members a score of a histogram has; it is read where it is uncounted.
-    fn counted(&self, zset: &Zset<'_>, (score, count): (Score, usize)) -> io::Result<usize> {
-        match count {
-            0 => Ok(self.group_len(zset, Group { score, is_dir: false })? as usize),
-            count => Ok(count),
-        }
+    /// How many members these scores of a histogram have; those that are uncounted are read.
+    fn counted(
+        &self,
+        zset: &Zset<'_>,
+        groups: impl Iterator<Item = (Score, usize)>,
+    ) -> io::Result<usize> {
+        let (mut known, mut read) = (0, 0);
+        let uncounted = groups.filter_map(|(score, count)| {
+            known += count;
+            (count == 0).then_some(((), Group { score, is_dir: false }))
+        });
+        self.count_each(zset, uncounted, |(), len| read += len as usize)?;
+        Ok(known + read)
     }
 
     /// How many members come before one that has this score; [`Grant::Done`] where it has another
@@ -179,16 +189,13 @@ impl ReaderWorker {
                 (order.len(), rank.unwrap_or(0), rank.is_some())
             }
             Some(histogram) => {
-                let mut lower = histogram.between(|_| true, |other| other < score);
-                let before = lower.try_fold(0, |before, group| {
-                    Ok::<_, io::Error>(before + self.counted(zset, group)?)
-                })?;
-                (histogram.len(), before, false)
+                let lower = histogram.between(|_| true, |other| other < score);
+                (histogram.len(), self.counted(zset, lower)?, false)
             }
         };
         let mut lower = 0;
         if !found {
-            self.visit_members(zset, score, &mut |other| {
+            self.visit_members(zset, score, None, &mut |other| {
                 lower += usize::from(other < *member);
                 found |= other == *member;
             })?;
@@ -228,26 +235,23 @@ impl ReaderWorker {
         let read_max = if count_all { usize::MAX } else { READ_GROUPS_MAX };
         let of_others =
             groups.iter().filter(|group| is_file(group) && !may_be_alone(group)).count();
-        let mut counts: Vec<Option<u64>> = Vec::with_capacity(groups.len());
-        for group in &groups {
-            counts.push(if may_be_alone(group) {
-                Some(1)
-            } else if !is_file(group) || of_others <= read_max {
-                Some(self.group_len(zset, *group)?)
-            } else {
-                None
-            });
-        }
+        let mut counts: Vec<Option<u64>> =
+            groups.iter().map(|group| may_be_alone(group).then_some(1)).collect();
+        let all = || groups.iter().copied().enumerate();
+        let others = all().filter(|(_, group)| {
+            !may_be_alone(group) && (!is_file(group) || of_others <= read_max)
+        });
+        self.count_each(zset, others, |at, len| counts[at] = Some(len))?;
         let len = match zset.count {
             Some(count) => count,
             None => self.element_count(db, key, Type::Zset, &overlay.members)?,
         };
         let sum = |counts: &[Option<u64>]| counts.iter().copied().sum::<Option<u64>>();
         if sum(&counts) != Some(len) {
-            let is_read = groups.iter().filter(|group| may_be_alone(group)).count() <= read_max;
-            for (count, group) in counts.iter_mut().zip(&groups).filter(|(_, at)| may_be_alone(at))
-            {
-                *count = if is_read { Some(self.group_len(zset, *group)?) } else { None };
+            let alone = || all().filter(|(_, group)| may_be_alone(group));
+            alone().for_each(|(at, _)| counts[at] = None);
+            if alone().count() <= read_max {
+                self.count_each(zset, alone(), |at, len| counts[at] = Some(len))?;
             }
         }
         if let Some(sum) = sum(&counts).filter(|sum| *sum != len) {
@@ -275,12 +279,54 @@ impl ReaderWorker {
         Ok(content.and_then(|text| Score::from_content(&text)))
     }
 
+    /// Finds how many members each of these groups has, with the overlay.
+    fn count_each<T>(
+        &self,
+        zset: &Zset<'_>,
+        groups: impl Iterator<Item = (T, Group)>,
+        mut found: impl FnMut(T, u64),
+    ) -> io::Result<()> {
+        self.visit_files(zset, groups, AHEAD_FILES, &mut |of, group, file| {
+            found(of, self.group_len(zset, group, file)?);
+            Ok(true)
+        })
+    }
+
+    /// Visits groups with what reading their files gave, `ahead` of them being read at once, until
+    /// `visit` answers false. No file is read of groups that are directories, or of the overlay's
+    /// alone.
+    fn visit_files<T>(
+        &self,
+        zset: &Zset<'_>,
+        mut groups: impl Iterator<Item = (T, Group)>,
+        ahead: usize,
+        visit: &mut dyn FnMut(T, Group, Option<FileRead>) -> io::Result<bool>,
+    ) -> io::Result<()> {
+        loop {
+            let chunk: Vec<(T, Group)> = groups.by_ref().take(ahead).collect();
+            if chunk.is_empty() {
+                return Ok(());
+            }
+            let has_file = |group: &Group| !group.is_dir && !zset.overlay.members.emptied;
+            let files = chunk.iter().map(|(_, group)| group).filter(|group| has_file(group));
+            let files = files.map(|group| group.score);
+            let mut files = self.reader.group_files(zset.db, zset.key, files)?.into_iter();
+            for (of, group) in chunk {
+                let file = if has_file(&group) { files.next() } else { None };
+                if !visit(of, group, file)? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
     /// How many members a group has, with the overlay.
-    fn group_len(&self, zset: &Zset<'_>, group: Group) -> io::Result<u64> {
+    fn group_len(&self, zset: &Zset<'_>, group: Group, file: Option<FileRead>) -> io::Result<u64> {
         let Zset { db, key, overlay, .. } = *zset;
         if !group.is_dir || overlay.members.emptied {
             let mut members = HashSet::new();
-            self.visit_members(zset, group.score, &mut |member| _ = members.insert(member))?;
+            let add = &mut |member| _ = members.insert(member);
+            self.visit_members(zset, group.score, file, add)?;
             return Ok(members.len() as u64);
         }
         let mut len = self.reader.group_len(db, key, group.score)?;
@@ -298,12 +344,13 @@ impl ReaderWorker {
         &self,
         zset: &Zset<'_>,
         score: Score,
+        mut file: Option<FileRead>,
         reverse: bool,
         visit: &mut dyn FnMut(&Bytes) -> bool,
     ) -> io::Result<()> {
         let mut behind: Option<Bytes> = None;
         loop {
-            let piece = self.piece(zset, score, behind.as_ref(), reverse)?;
+            let piece = self.piece(zset, score, file.take(), behind.as_ref(), reverse)?;
             let is_last = piece.len() < PIECE_NAMES;
             if !piece.iter().all(&mut *visit) || is_last {
                 return Ok(());
@@ -318,6 +365,7 @@ impl ReaderWorker {
         &self,
         zset: &Zset<'_>,
         score: Score,
+        file: Option<FileRead>,
         behind: Option<&Bytes>,
         reverse: bool,
     ) -> io::Result<Vec<Bytes>> {
@@ -326,7 +374,7 @@ impl ReaderWorker {
             true => b.cmp(a),
         };
         let (mut names, mut last): (Vec<Bytes>, Option<Bytes>) = (Vec::new(), None);
-        self.visit_members(zset, score, &mut |member| {
+        self.visit_members(zset, score, file, &mut |member| {
             let before = behind.is_some_and(|behind| compare(&member, behind) != Ordering::Greater);
             let beyond =
                 last.as_ref().is_some_and(|last| compare(&member, last) == Ordering::Greater);
@@ -346,11 +394,13 @@ impl ReaderWorker {
         Ok(names)
     }
 
-    /// Visits the members of a score, in no order.
+    /// Visits the members of a score, in no order; `file` is what reading its file gave, if that
+    /// was done.
     fn visit_members(
         &self,
         zset: &Zset<'_>,
         score: Score,
+        file: Option<FileRead>,
         visit: &mut dyn FnMut(Bytes),
     ) -> io::Result<()> {
         let pending = zset.overlay.groups.get(&score);
@@ -359,7 +409,7 @@ impl ReaderWorker {
         if zset.overlay.members.emptied {
             return Ok(());
         }
-        let pass = self.reader.visit_group(zset.db, zset.key, score, &mut |member| {
+        let pass = self.reader.visit_group(zset.db, zset.key, score, file, &mut |member| {
             if pending.is_none_or(|pending| !pending.contains_key(&member)) {
                 visit(member);
             }

@@ -15,7 +15,7 @@ use crate::disk::{Kind, Wait};
 use crate::layout::listing::Listing;
 use crate::layout::names::{self, Entry};
 use crate::layout::op::{Content, Db, Type};
-use crate::layout::reader::{TreeReader, damage, is_absent};
+use crate::layout::reader::{AHEAD_FILES, FileRead, TreeReader, damage, is_absent};
 use crate::layout::{groups, paths, sizes};
 
 /// How often a group that is being converted is looked at again.
@@ -107,6 +107,7 @@ impl TreeReader {
     ) -> io::Result<Option<u64>> {
         let dir = self.elements_dir(db, key, kind)?;
         let listing = Listing { disk: &*self.disk, dir: &dir, kind: Kind::File };
+        let (mut names, mut paths) = (Vec::new(), Vec::new());
         let listed = listing.visit(position, want, &mut |found| {
             let name = Bytes::from(found.bytes);
             if !contents {
@@ -115,14 +116,39 @@ impl TreeReader {
             if kind == Type::Set {
                 return Ok(visit(name, Some(Content::new())));
             }
-            match self.disk.read(&found.path(&dir), Wait::Yes) {
-                Ok(content) => Ok(visit(name, Some(Content::from(content)))),
-                // It went after it was listed.
-                Err(error) if is_absent(&error) => Ok(true),
-                Err(error) => Err(error),
+            names.push(name);
+            paths.push(found.path(&dir));
+            if paths.len() < AHEAD_FILES {
+                return Ok(true);
             }
+            let go_on = self.visit_contents(names.drain(..), &paths, visit)?;
+            paths.clear();
+            Ok(go_on)
         });
-        if_there(listed, None)
+        let next = if_there(listed, None)?;
+        self.visit_contents(names.into_iter(), &paths, visit)?;
+        Ok(next)
+    }
+
+    /// Visits elements with what their files hold; answers whether `visit` never answered false.
+    fn visit_contents(
+        &self,
+        names: impl Iterator<Item = Bytes>,
+        paths: &[String],
+        visit: &mut dyn FnMut(Bytes, Option<Content>) -> bool,
+    ) -> io::Result<bool> {
+        for (name, read) in names.zip(self.read_each(paths)) {
+            let go_on = match read {
+                Ok(content) => visit(name, Some(Content::from(content))),
+                // It went after it was listed.
+                Err(error) if is_absent(&error) => true,
+                Err(error) => return Err(error),
+            };
+            if !go_on {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Up to `limit` elements of a collection with their contents. May wait for the disk.
@@ -227,7 +253,7 @@ impl TreeReader {
     pub fn group(&self, db: Db, key: &[u8], score: Score) -> io::Result<Vec<Bytes>> {
         for _ in 0..GROUP_TRIES_MAX {
             let mut members = Vec::new();
-            let pass = self.visit_group(db, key, score, &mut |member| {
+            let pass = self.visit_group(db, key, score, None, &mut |member| {
                 members.push(member);
                 true
             })?;
@@ -238,19 +264,33 @@ impl TreeReader {
         Err(io::Error::other("a group of a sorted set changes again and again"))
     }
 
-    /// Visits the members of a group in no order until `visit` answers false. May wait for the
-    /// disk.
+    /// Reads the files of groups; of one that is a directory, `IsADirectory`. See
+    /// [`TreeReader::read_each`]. May wait for the disk.
+    pub fn group_files(
+        &self,
+        db: Db,
+        key: &[u8],
+        scores: impl Iterator<Item = Score>,
+    ) -> io::Result<Vec<FileRead>> {
+        let dir = paths::scores(&self.dir(db, key, Wait::Yes)?);
+        let paths: Vec<String> = scores.map(|score| paths::group(&dir, score)).collect();
+        Ok(self.read_each(&paths).collect())
+    }
+
+    /// Visits the members of a group in no order until `visit` answers false; `read` is what
+    /// reading its file gave, if that was done. May wait for the disk.
     pub fn visit_group(
         &self,
         db: Db,
         key: &[u8],
         score: Score,
+        read: Option<FileRead>,
         visit: &mut dyn FnMut(Bytes) -> bool,
     ) -> io::Result<Pass> {
         clock::rest();
         let key_dir = self.dir(db, key, Wait::Yes)?;
         let path = paths::group(&paths::scores(&key_dir), score);
-        match self.disk.read(&path, Wait::Yes) {
+        match read.unwrap_or_else(|| self.disk.read(&path, Wait::Yes)) {
             Ok(content) => {
                 let values = paths::elements(&key_dir, Type::Zset);
                 for line in groups::lines(&content) {

@@ -22,6 +22,12 @@ use crate::layout::{names, paths};
 /// How often a load that meets a key on its way out looks again.
 const LOAD_TRIES_MAX: usize = 4;
 
+/// So many files are read at once where a device is waited for: it answers several together.
+pub const AHEAD_FILES: usize = 64;
+
+/// What reading a file gave.
+pub type FileRead = io::Result<Vec<u8>>;
+
 /// How much of a key to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
@@ -122,6 +128,20 @@ impl TreeReader {
             Ok(self.optional(dir, Part::Type, wait)?.map(|_| dir.to_owned()))
         })?;
         Ok(found.unwrap_or_else(|| paths::key_dir(db, &names::encode(key))))
+    }
+
+    /// Reads files in their order. Those that are not in the kernel's caches are asked for together
+    /// before the first of them is waited for; [`AHEAD_FILES`] are a good number. May wait for the
+    /// disk.
+    pub(super) fn read_each(&self, paths: &[String]) -> impl Iterator<Item = FileRead> {
+        let ahead: Vec<FileRead> =
+            paths.iter().map(|path| self.disk.read(path, Wait::Ahead)).collect();
+        ahead.into_iter().zip(paths).map(|(read, path)| match read {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.disk.read(path, Wait::Yes)
+            }
+            read => read,
+        })
     }
 
     /// Visits the names of a database from a directory position on (0 is the beginning), each with
