@@ -173,6 +173,60 @@ fn what_changes_while_an_order_is_read_is_in_what_is_kept() {
     }
 }
 
+/// A listing may take minutes: it holds up what the tree gets of its own key only.
+#[test]
+fn others_are_written_while_a_collection_is_listed() {
+    let disk = SimDisk::new(SimSettings::default());
+    disk.set_bytes_total(1 << 30);
+    disk.set_inodes_total(1 << 18);
+    let setup = Setup { cache_bytes: 128 << 10, ..Setup::default() };
+    let mut first = Machine::start(Arc::new(disk.clone()), &setup).expect("a start");
+    let client = first.connect();
+    for begin in (0..MEMBERS).step_by(150) {
+        let mut words = vec!["SADD".to_string(), "s".to_string()];
+        words.extend((begin..begin + 150).map(|n| n.to_string()));
+        first.call(client, &words);
+    }
+    assert!(first.settle() && first.stop());
+    let disk = disk.kill();
+    let mut machine = Machine::start(Arc::new(disk.clone()), &setup).expect("a start");
+    let (reader, writer) = (machine.connect(), machine.connect());
+    (0..200).for_each(|_| machine.turn()); // The walk that follows a start.
+    machine.held = Some(Lane::Lister);
+    machine.send(reader, &["SMEMBERS", "s"]);
+    machine.until_held();
+    let comes = |machine: &mut Machine, path: &str| {
+        (0..300).any(|_| {
+            machine.advance(1);
+            machine.turn();
+            disk.stat(path, Wait::Yes).is_ok()
+        })
+    };
+    // What is older than the key's own changes, newer, and of another element of the same batch.
+    machine.call(writer, &["SET", "older", "1"]);
+    machine.call(writer, &["SADD", "s", "beside"]);
+    machine.call(writer, &["MULTI"]);
+    machine.call(writer, &["SREM", "s", "1"]);
+    machine.call(writer, &["HSET", "newer", "f", "1"]);
+    machine.call(writer, &["EXEC"]);
+    assert!(comes(&mut machine, "0/older/value") && comes(&mut machine, "0/newer/fields/f"));
+    assert!(!comes(&mut machine, "0/s/values/beside"));
+    assert!(disk.stat("0/s/values/1", Wait::Yes).is_ok());
+    // The tree of a database that is to be emptied stays until then.
+    machine.call(writer, &["FLUSHDB"]);
+    machine.call(writer, &["SET", "again", "1"]);
+    assert!(!comes(&mut machine, "0/again/value"));
+    machine.held = None;
+    while machine.engine.is_waiting(reader) {
+        machine.turn();
+    }
+    let reply = machine.receive(reader);
+    assert!(reply.starts_with(format!("*{MEMBERS}\r\n").as_bytes()), "as it was at its beginning");
+    assert!(machine.settle());
+    assert!(disk.stat("0/s", Wait::Yes).is_err() && disk.stat("0/again/value", Wait::Yes).is_ok());
+    assert_eq!(machine.call(writer, &["KEYS", "*"]), b"*1\r\n$5\r\nagain\r\n");
+}
+
 #[test]
 fn what_changes_while_a_score_is_read_is_in_what_is_known() {
     const SCORES: usize = 2_000;

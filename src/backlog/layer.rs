@@ -154,12 +154,12 @@ impl Layer {
     }
 
     /// Splits off the databases to clear and the oldest changes, up to about `bytes_max`: whole
-    /// keys and then, of one that has too much, its oldest elements.
-    pub fn take(&mut self, bytes_max: usize) -> Layer {
+    /// keys and then, of one that has too much, its oldest elements. One key may be left out.
+    pub fn take(&mut self, bytes_max: usize, without: Option<(Db, &Key)>) -> Layer {
         let mut taken = self.take_cleared();
         taken.hints = std::mem::take(&mut self.hints);
         while taken.bytes < bytes_max {
-            let Some((db, place)) = self.oldest_key() else { break };
+            let Some((db, place)) = self.oldest_key(without) else { break };
             let Some(mut entry) = self.remove(db, place) else { break };
             let part = entry.split_off_oldest(bytes_max - taken.bytes);
             match part {
@@ -182,10 +182,15 @@ impl Layer {
         taken
     }
 
-    fn oldest_key(&self) -> Option<(Db, u32)> {
+    fn oldest_key(&self, without: Option<(Db, &Key)>) -> Option<(Db, u32)> {
         let heads = (0..DATABASES).filter_map(|db| {
             let keys = &self.dbs[usize::from(db)].keys;
             let place = keys.oldest()?;
+            let entry = keys.get(place)?;
+            if without.is_none_or(|(of, key)| of != db || entry.key != *key) {
+                return Some((entry.oldest, db, place));
+            }
+            let place = keys.younger(place)?;
             Some((keys.get(place)?.oldest, db, place))
         });
         heads.min().map(|(_, db, place)| (db, place))

@@ -234,7 +234,16 @@ impl Backlog {
         {
             return None;
         }
-        self.hand_out(|durable| durable.take(bytes_max))
+        self.hand_out(|durable| durable.take(bytes_max, None))
+    }
+
+    /// The same without a key that somebody looks at in the tree, and nothing where that key's
+    /// database is to be emptied first.
+    pub fn take_beside(&mut self, bytes_max: usize, db: Db, key: &Key) -> Option<Arc<Layer>> {
+        if self.applying.is_some() || self.durable.first.dbs[usize::from(db)].cleared.is_some() {
+            return None;
+        }
+        self.hand_out(|durable| durable.take(bytes_max, Some((db, key))))
     }
 
     /// What a full disk can take: removals; `None` while the writer works or there are none.

@@ -82,8 +82,8 @@ pub(super) struct Pipeline {
     pub writing: bool,
     /// The tree is being synced.
     pub syncing: bool,
-    /// A listing runs: the writer makes and removes no names.
-    pub listing: bool,
+    /// What the listing that runs looks at: there the writer changes nothing.
+    pub listed: Option<Scope>,
     /// The next listing waits until the writer has had its turn.
     pub writer_turn: bool,
     /// Listings that wait for the writer to pause.
@@ -120,6 +120,14 @@ pub(super) enum Listing {
     Count(Db),
     /// For a question about a collection.
     Elements(crate::command::client::ClientId, Need),
+}
+
+/// What a listing looks at.
+pub(super) enum Scope {
+    /// All names of a database.
+    Tree,
+    /// One key.
+    Key(Db, Key),
 }
 
 impl Engine {
@@ -262,17 +270,19 @@ impl Engine {
     pub(super) fn feed_writer(&mut self) {
         self.start_listing();
         self.feed_syncer();
-        if self.pipeline.writing || self.pipeline.listing {
+        if self.pipeline.writing {
             return;
         }
-        let layer = if self.pipeline.full {
+        let layer = if self.pipeline.listed.is_some() {
+            self.layer_beside_listing()
+        } else if self.pipeline.full {
             self.layer_for_full_disk()
         } else if self.writer_goes() {
             self.keys.backlog.take(LAYER_BYTES)
         } else {
             None
         };
-        if self.feed_move() {
+        if self.pipeline.listed.is_none() && self.feed_move() {
             return;
         }
         if let Some(layer) = layer {
@@ -326,6 +336,18 @@ impl Engine {
             self.post(job);
         }
         true
+    }
+
+    /// What the writer may do while a listing runs. The journal grows until that is over, to its
+    /// size at most: what it has of the listed key stays the oldest that the tree lacks.
+    fn layer_beside_listing(&mut self) -> Option<std::sync::Arc<crate::backlog::Layer>> {
+        let goes = !self.pipeline.full && self.writer_goes() && !self.journal_is_long();
+        match &self.pipeline.listed {
+            Some(Scope::Key(db, key)) if goes => {
+                self.keys.backlog.take_beside(LAYER_BYTES, *db, key)
+            }
+            _ => None,
+        }
     }
 
     fn layer_for_full_disk(&mut self) -> Option<std::sync::Arc<crate::backlog::Layer>> {
@@ -385,12 +407,13 @@ impl Engine {
 
     /// Starts the next listing once the writer has paused: the names it does not know of stay.
     fn start_listing(&mut self) {
-        let busy = self.pipeline.writing || self.pipeline.listing || self.pipeline.writer_turn;
+        let pipeline = &self.pipeline;
+        let busy = pipeline.writing || pipeline.listed.is_some() || pipeline.writer_turn;
         if busy || self.keys.has_moves() {
             return;
         }
         let Some(listing) = self.pipeline.listings.pop_front() else { return };
-        self.pipeline.listing = true;
+        self.pipeline.listed = Some(Scope::Tree);
         match listing {
             Listing::Names(id, db, pattern) => {
                 let overlay = self.keys.overlay(db);
@@ -399,6 +422,7 @@ impl Engine {
             }
             Listing::Elements(id, need) => {
                 let question = self.question(need);
+                self.pipeline.listed = Some(Scope::Key(question.db, question.key.clone()));
                 self.post(Job::Ask(id, question));
             }
             Listing::Count(db) => {
@@ -445,7 +469,7 @@ impl Engine {
     /// A listing is done: the writer goes on before the next one.
     pub(super) fn end_listing(&mut self) {
         self.keys.end_ask();
-        self.pipeline.listing = false;
+        self.pipeline.listed = None;
         self.pipeline.writer_turn = true;
         self.feed_writer();
     }

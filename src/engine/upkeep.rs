@@ -116,8 +116,8 @@ impl Engine {
             let wait_us = (pause.until_ms - self.server.now_ms).saturating_mul(1000);
             return until.saturating_sub(pipeline.now_us).min(wait_us);
         }
-        // While a listing runs the writer is not fed, and its end wakes the loop.
-        if !self.keys.backlog.is_written() && !pipeline.writing && !pipeline.listing {
+        // While a listing runs the writer may have nothing to do; its end wakes the loop.
+        if !self.keys.backlog.is_written() && !pipeline.writing && pipeline.listed.is_none() {
             until = until.min(pipeline.last_command_us + super::pipeline::IDLE_US);
         }
         if !self.upkeep.names.is_empty() && self.has_room_to_expire() {
