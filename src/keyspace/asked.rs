@@ -1,8 +1,8 @@
 //! Collections that a helper looks at as a whole: what comes and goes meanwhile is noted, and added
 //! to what it answers.
 //!
-//! One is looked at at a time, while the writer pauses: what the helper sees is the tree with what
-//! the backlog held when it began.
+//! One is looked at at a time, and the writer leaves it as it is: what the helper sees is the tree
+//! with what the backlog held when it began.
 
 use super::load::pending;
 use super::{Keyspace, SlotId};

@@ -1,5 +1,6 @@
 //! What a sorted set has in order, read from its score groups with what memory knows laid over
-//! them, while the writer pauses: how many members have each score, and the members of a range.
+//! them, while the writer leaves them as they are: how many members have each score, and the
+//! members of a range.
 //!
 //! Of the members at most [`PIECE_NAMES`] are held at once, however many there are: a group of more
 //! is gone through again for each piece. Of the scores all are, 12 bytes each.

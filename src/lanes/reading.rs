@@ -59,7 +59,7 @@ pub enum Ask {
 }
 
 impl Question {
-    /// Whether the writer waits meanwhile.
+    /// Whether the writer leaves the key as it is meanwhile.
     pub fn pauses_writer(&self) -> bool {
         !matches!(self.ask, Ask::Step(..) | Ask::Sample(_))
     }
