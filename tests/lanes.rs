@@ -2,6 +2,7 @@
 
 use crate::support::machine::{Machine, Setup};
 use crate::support::words;
+use dredis::command::client::ClientId;
 use dredis::disk::sim::{SimDisk, SimSettings};
 use dredis::disk::{Disk, Wait};
 use dredis::lanes::{Job, Lane};
@@ -173,10 +174,9 @@ fn what_changes_while_an_order_is_read_is_in_what_is_kept() {
     }
 }
 
-/// A listing may take minutes: it holds up what the tree gets of its own key only.
-#[test]
-fn others_are_written_while_a_collection_is_listed() {
-    let disk = SimDisk::new(SimSettings::default());
+/// A server that lists a set of many members and has not begun with it, and two clients: the one
+/// that asked, and another one.
+fn listing(disk: &SimDisk) -> (Machine, ClientId, ClientId) {
     disk.set_bytes_total(1 << 30);
     disk.set_inodes_total(1 << 18);
     let setup = Setup { cache_bytes: 128 << 10, ..Setup::default() };
@@ -188,43 +188,115 @@ fn others_are_written_while_a_collection_is_listed() {
         first.call(client, &words);
     }
     assert!(first.settle() && first.stop());
-    let disk = disk.kill();
     let mut machine = Machine::start(Arc::new(disk.clone()), &setup).expect("a start");
     let (reader, writer) = (machine.connect(), machine.connect());
     (0..200).for_each(|_| machine.turn()); // The walk that follows a start.
     machine.held = Some(Lane::Lister);
     machine.send(reader, &["SMEMBERS", "s"]);
     machine.until_held();
-    let comes = |machine: &mut Machine, path: &str| {
-        (0..300).any(|_| {
-            machine.advance(1);
-            machine.turn();
-            disk.stat(path, Wait::Yes).is_ok()
-        })
-    };
-    // What is older than the key's own changes, newer, and of another element of the same batch.
+    (machine, reader, writer)
+}
+
+/// The listing goes on, and is of what there was at its beginning.
+fn end_listing(machine: &mut Machine, reader: ClientId) {
+    machine.held = None;
+    while machine.engine.is_waiting(reader) {
+        machine.turn();
+    }
+    assert!(machine.receive(reader).starts_with(format!("*{MEMBERS}\r\n").as_bytes()));
+    assert!(machine.settle());
+}
+
+/// Whether something is so within a second.
+fn comes(machine: &mut Machine, mut is_so: impl FnMut(&Machine) -> bool) -> bool {
+    (0..1000).any(|_| {
+        machine.advance(1);
+        machine.turn();
+        is_so(machine)
+    })
+}
+
+/// A listing may take minutes: it holds up what the tree gets of its own key only.
+#[test]
+fn others_are_written_while_a_collection_is_listed() {
+    let disk = SimDisk::new(SimSettings::default());
+    let (mut machine, reader, writer) = listing(&disk);
+    let is_there = |path: &str| disk.stat(path, Wait::Yes).is_ok();
+    // What is older than the key's own changes, newer, and of another key in the same batch.
     machine.call(writer, &["SET", "older", "1"]);
     machine.call(writer, &["SADD", "s", "beside"]);
     machine.call(writer, &["MULTI"]);
     machine.call(writer, &["SREM", "s", "1"]);
     machine.call(writer, &["HSET", "newer", "f", "1"]);
     machine.call(writer, &["EXEC"]);
-    assert!(comes(&mut machine, "0/older/value") && comes(&mut machine, "0/newer/fields/f"));
-    assert!(!comes(&mut machine, "0/s/values/beside"));
-    assert!(disk.stat("0/s/values/1", Wait::Yes).is_ok());
-    // The tree of a database that is to be emptied stays until then.
-    machine.call(writer, &["FLUSHDB"]);
+    assert!(comes(&mut machine, |_| is_there("0/older/value") && is_there("0/newer/fields/f")));
+    assert!(!comes(&mut machine, |_| is_there("0/s/values/beside")));
+    assert!(is_there("0/s/values/1"));
+    // It is synced, though the number up to which the tree has everything stands still.
+    let checkpoints = machine.engine.server.stats.checkpoints;
+    machine.call(writer, &["SET", "older", "2"]);
+    let synced = |machine: &Machine| machine.engine.server.stats.checkpoints > checkpoints;
+    assert!(comes(&mut machine, synced));
+    // The database is not emptied before, others are.
+    machine.call(writer, &["FLUSHALL"]);
     machine.call(writer, &["SET", "again", "1"]);
-    assert!(!comes(&mut machine, "0/again/value"));
-    machine.held = None;
-    while machine.engine.is_waiting(reader) {
-        machine.turn();
-    }
-    let reply = machine.receive(reader);
-    assert!(reply.starts_with(format!("*{MEMBERS}\r\n").as_bytes()), "as it was at its beginning");
-    assert!(machine.settle());
-    assert!(disk.stat("0/s", Wait::Yes).is_err() && disk.stat("0/again/value", Wait::Yes).is_ok());
+    machine.call(writer, &["SELECT", "1"]);
+    machine.call(writer, &["SET", "far", "1"]);
+    assert!(comes(&mut machine, |_| is_there("1/far/value")));
+    assert!(!is_there("0/again/value") && is_there("0/s/values/2"));
+    end_listing(&mut machine, reader);
+    assert!(!is_there("0/s") && is_there("0/again/value"));
+    machine.call(writer, &["SELECT", "0"]);
     assert_eq!(machine.call(writer, &["KEYS", "*"]), b"*1\r\n$5\r\nagain\r\n");
+}
+
+#[test]
+fn the_journal_does_not_fill_up_while_a_collection_is_listed() {
+    const INCREMENTS: usize = 10_000;
+    for changed in [false, true] {
+        let disk = SimDisk::new(SimSettings::default());
+        let (mut machine, reader, writer) = listing(&disk);
+        if changed {
+            machine.call(writer, &["SADD", "s", "beside"]);
+        }
+        let journal_max = 2 * machine.engine.server.config.journal_bytes();
+        let mut done = 0;
+        let mut waits = false;
+        while done < INCREMENTS && !waits {
+            machine.send(writer, &["INCR", &format!("counter:{}", done % 50)]);
+            let replied = (0..5_000).any(|_| {
+                machine.turn();
+                !machine.engine.is_waiting(writer) && machine.receive(writer).starts_with(b":")
+            });
+            done += usize::from(replied);
+            waits = !replied;
+            assert!(machine.engine.server.journal.bytes_live <= journal_max, "after {done}");
+            assert_eq!(machine.engine.server.refusing, None);
+        }
+        assert_eq!(waits, changed, "after {done}: it waits only where the listed key is changed");
+        assert!(done > 500, "{done}");
+        end_listing(&mut machine, reader);
+        assert!(!machine.engine.is_waiting(writer));
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_while_a_collection_is_listed_is_written_again_with_room() {
+    let disk = SimDisk::new(SimSettings::default());
+    let (mut machine, reader, writer) = listing(&disk);
+    machine.call(writer, &["SELECT", "1"]);
+    machine.call(writer, &["SET", "gone", "1"]);
+    assert!(comes(&mut machine, |_| disk.stat("1/gone/value", Wait::Yes).is_ok()));
+    disk.set_full();
+    machine.call(writer, &["SET", "a", "1"]);
+    assert!(comes(&mut machine, |machine| machine.engine.server.refusing.is_some()));
+    machine.call(writer, &["DEL", "gone"]);
+    assert!(comes(&mut machine, |_| disk.stat("1/gone/value", Wait::Yes).is_err()));
+    disk.set_bytes_total(1 << 30);
+    disk.set_inodes_total(1 << 18);
+    assert!(comes(&mut machine, |machine| machine.engine.server.refusing.is_none()));
+    assert!(comes(&mut machine, |_| disk.stat("1/a/value", Wait::Yes).is_ok()));
+    end_listing(&mut machine, reader);
 }
 
 #[test]

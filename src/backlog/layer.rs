@@ -156,7 +156,7 @@ impl Layer {
     /// Splits off the databases to clear and the oldest changes, up to about `bytes_max`: whole
     /// keys and then, of one that has too much, its oldest elements. One key may be left out.
     pub fn take(&mut self, bytes_max: usize, without: Option<(Db, &Key)>) -> Layer {
-        let mut taken = self.take_cleared();
+        let mut taken = self.take_cleared(without);
         taken.hints = std::mem::take(&mut self.hints);
         while taken.bytes < bytes_max {
             let Some((db, place)) = self.oldest_key(without) else { break };
@@ -174,10 +174,12 @@ impl Layer {
         taken
     }
 
-    fn take_cleared(&mut self) -> Layer {
+    /// The databases to clear but for that of a key that is left out.
+    fn take_cleared(&mut self, without: Option<(Db, &Key)>) -> Layer {
         let mut taken = Layer::default();
-        for (from, to) in self.dbs.iter_mut().zip(&mut taken.dbs) {
-            to.cleared = from.cleared.take();
+        for db in (0..DATABASES).filter(|db| without.is_none_or(|(of, _)| of != *db)) {
+            let at = usize::from(db);
+            taken.dbs[at].cleared = self.dbs[at].cleared.take();
         }
         taken
     }
@@ -185,21 +187,25 @@ impl Layer {
     fn oldest_key(&self, without: Option<(Db, &Key)>) -> Option<(Db, u32)> {
         let heads = (0..DATABASES).filter_map(|db| {
             let keys = &self.dbs[usize::from(db)].keys;
-            let place = keys.oldest()?;
-            let entry = keys.get(place)?;
-            if without.is_none_or(|(of, key)| of != db || entry.key != *key) {
-                return Some((entry.oldest, db, place));
+            let mut place = keys.oldest()?;
+            if let Some((_, key)) = without.filter(|(of, _)| *of == db) {
+                if self.dbs[usize::from(db)].cleared.is_some() {
+                    return None; // What is here comes behind that.
+                }
+                if keys.get(place)?.key == *key {
+                    place = keys.younger(place)?;
+                }
             }
-            let place = keys.younger(place)?;
             Some((keys.get(place)?.oldest, db, place))
         });
         heads.min().map(|(_, db, place)| (db, place))
     }
 
-    /// Splits off what removes and makes nothing: what a full disk can take.
-    pub fn take_removals(&mut self) -> Layer {
-        let mut taken = self.take_cleared();
-        for db in 0..DATABASES {
+    /// Splits off what removes and makes nothing: what a full disk can take. The database of a key
+    /// that is left out is.
+    pub fn take_removals(&mut self, without: Option<(Db, &Key)>) -> Layer {
+        let mut taken = self.take_cleared(without);
+        for db in (0..DATABASES).filter(|db| without.is_none_or(|(of, _)| of != *db)) {
             let mut next = self.dbs[usize::from(db)].keys.oldest();
             while let Some(place) = next {
                 let keys = &self.dbs[usize::from(db)].keys;

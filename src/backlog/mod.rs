@@ -227,31 +227,25 @@ impl Backlog {
         self.durable_seq = seq;
     }
 
-    /// What the writer is to apply next, the oldest first; `None` while it works or has nothing.
-    pub fn take(&mut self, bytes_max: usize) -> Option<Arc<Layer>> {
+    /// What the writer is to apply next, the oldest first; `None` while it works or has nothing. A
+    /// key that somebody looks at in the tree may be left out, and with it its database where that
+    /// is to be emptied first.
+    pub fn take(&mut self, bytes_max: usize, without: Option<(Db, &Key)>) -> Option<Arc<Layer>> {
         if self.applying.is_some()
             || (self.durable.first.is_empty() && self.durable.first.hints.is_empty())
         {
             return None;
         }
-        self.hand_out(|durable| durable.take(bytes_max, None))
+        self.hand_out(|durable| durable.take(bytes_max, without))
     }
 
-    /// The same without a key that somebody looks at in the tree, and nothing where that key's
-    /// database is to be emptied first.
-    pub fn take_beside(&mut self, bytes_max: usize, db: Db, key: &Key) -> Option<Arc<Layer>> {
-        if self.applying.is_some() || self.durable.first.dbs[usize::from(db)].cleared.is_some() {
-            return None;
-        }
-        self.hand_out(|durable| durable.take(bytes_max, Some((db, key))))
-    }
-
-    /// What a full disk can take: removals; `None` while the writer works or there are none.
-    pub fn take_removals(&mut self) -> Option<Arc<Layer>> {
+    /// What a full disk can take: removals, but for those in the database of a key that is left
+    /// out; `None` while the writer works or there are none.
+    pub fn take_removals(&mut self, without: Option<(Db, &Key)>) -> Option<Arc<Layer>> {
         if self.applying.is_some() {
             return None;
         }
-        self.hand_out(Layer::take_removals)
+        self.hand_out(|durable| durable.take_removals(without))
     }
 
     fn hand_out(&mut self, take: impl FnOnce(&mut Layer) -> Layer) -> Option<Arc<Layer>> {
@@ -434,7 +428,7 @@ mod tests {
         let flush = Op::AbsentDb(0);
         let mut backlog = durable(&[&[make("a")], &[make("b")], &[flush], &[c], &[b], &[a]]);
         let mut applied = Vec::new();
-        while backlog.take(1).is_some() {
+        while backlog.take(1, None).is_some() {
             applied.push(backlog.applied_seq());
             backlog.applied(&[]);
         }
@@ -452,7 +446,7 @@ mod tests {
             let names = [&b"a"[..], b"b", b"c"];
             let puts: Vec<Op> = names.iter().zip(lens).map(|(name, len)| put(name, len)).collect();
             let mut backlog = durable(&[&puts]);
-            while backlog.take(1_000).is_some() {
+            while backlog.take(1_000, None).is_some() {
                 let layer = backlog.applying().expect("it was just handed out");
                 let applied: Vec<_> = layer.changes().map(|change| change.key.clone()).collect();
                 assert_eq!(applied.len(), 1, "a layer has a key once");
@@ -484,7 +478,7 @@ mod tests {
         let absent = Op::Absent(0, b"z"[..].into(), Element::Scored(one, members[3].clone()));
         let mut backlog = durable(&[&first, &[rescored, absent]]);
         let (mut layers, mut spoken) = (0, Vec::new());
-        while let Some(layer) = backlog.take(1_000) {
+        while let Some(layer) = backlog.take(1_000, None) {
             let change = layer.changes().next().expect("it has a part of the key");
             let names: HashSet<&Bytes> = change.elements.iter().map(|(e, _)| e.name()).collect();
             spoken.extend(names.into_iter().cloned());
@@ -503,7 +497,7 @@ mod tests {
         let put = |name| Op::Put(0, key(), field(name), b"v"[..].into());
         let absent = |name| Op::Absent(0, key(), field(name));
         let mut backlog = durable(&[&[put("a"), put("b"), put("c")]]);
-        backlog.take(1_000);
+        backlog.take(1_000, None);
         backlog.record([absent("a"), absent("d"), put("b")].into_iter());
         let present = |most| backlog.view(0, b"h", &[]).present_elements(most, |_| true);
         assert_eq!([present(1), present(2), present(9)], [1, 2, 2], "b and c");
@@ -516,7 +510,7 @@ mod tests {
     fn what_failed_goes_back_in_its_order() {
         let removal = Op::AbsentKey(0, b"gone"[..].into());
         let mut backlog = durable(&[&[make("a")], &[removal]]);
-        let layer = backlog.take_removals().expect("there is a removal");
+        let layer = backlog.take_removals(None).expect("there is a removal");
         assert_eq!(layer.oldest(), Some(2));
         backlog.applied(&[(0, b"gone"[..].into())]);
         assert_eq!(backlog.applied_seq(), 0, "the tree lacks a of batch 1");

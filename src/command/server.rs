@@ -124,6 +124,14 @@ pub struct Server {
 }
 
 impl Server {
+    /// Whether the journal may grow. Writers wait where it is half as long again as it should be:
+    /// the checkpoint that shortens it waits for something. What frees room may go further.
+    pub fn journal_has_room(&self, frees: bool) -> bool {
+        let bound = self.config.journal_bytes();
+        let beyond = if frees { bound / 4 * 3 } else { bound / 2 };
+        self.journal.bytes_live <= bound.saturating_add(beyond)
+    }
+
     /// The pause, while it lasts.
     pub fn pause_now(&self) -> Option<Pause> {
         self.pause.filter(|pause| self.now_ms < pause.until_ms)

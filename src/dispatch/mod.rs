@@ -405,8 +405,8 @@ fn admit_disk(ground: &Ground<'_>, frees: bool) -> Result<(), Stop> {
     }
 }
 
-/// Waits for room in the backlog for changes of about so many bytes. Refuses what is too much for
-/// a batch.
+/// Waits for room in the backlog and the journal for changes of about so many bytes. Refuses what
+/// is too much for a batch.
 fn admit_bytes(ground: &Ground<'_>, frees: bool, bytes: usize) -> Result<(), Stop> {
     let config = &ground.server.config;
     admit_batch(ground, bytes)?;
@@ -414,7 +414,8 @@ fn admit_bytes(ground: &Ground<'_>, frees: bool, bytes: usize) -> Result<(), Sto
     let bound = config.backlog_bytes as usize;
     let bound = if frees { bound + bound / 4 } else { bound };
     let backlog = &ground.keys.backlog;
-    if backlog.bytes() + bytes > bound && !backlog.is_empty() {
+    let has_room = backlog.bytes() + bytes <= bound && ground.server.journal_has_room(frees);
+    if !has_room && !backlog.is_empty() {
         return Err(Stop::Park(Need::Room));
     }
     Ok(())

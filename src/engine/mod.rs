@@ -421,7 +421,7 @@ impl Engine {
         }
     }
 
-    /// Has a question about a collection answered: at once, or when the writer can pause for it.
+    /// Has a question about a collection answered: at once, or when the writer has no job.
     fn ask(&mut self, id: ClientId, need: Need) {
         match need {
             Need::ElementStep { db, key, kind, position, count } => {

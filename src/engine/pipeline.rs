@@ -5,6 +5,7 @@
 //! refused. All of them are asked in every tick and answer from the state alone.
 
 use super::Engine;
+use crate::backlog::Layer;
 use crate::command::server::Shutdown;
 use crate::config::Fsync;
 use crate::journal::Group;
@@ -12,6 +13,7 @@ use crate::keyspace::Need;
 use crate::lanes::{Ask, Job, Question};
 use crate::layout::op::{DATABASES, Db, Key, Seq, Type};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// A layer for the writer has about this many bytes: some hundred keys.
 const LAYER_BYTES: usize = 128 << 10;
@@ -82,11 +84,13 @@ pub(super) struct Pipeline {
     pub writing: bool,
     /// The tree is being synced.
     pub syncing: bool,
-    /// What the listing that runs looks at: there the writer changes nothing.
+    /// The writer has written since it was last to be synced.
+    pub unsynced: bool,
+    /// What the listing that runs looks at: that the writer leaves as it is.
     pub listed: Option<Scope>,
     /// The next listing waits until the writer has had its turn.
     pub writer_turn: bool,
-    /// Listings that wait for the writer to pause.
+    /// Listings that wait until the writer has no job.
     pub listings: VecDeque<Listing>,
     /// The disk refused something.
     pub full: bool,
@@ -273,20 +277,13 @@ impl Engine {
         if self.pipeline.writing {
             return;
         }
-        let layer = if self.pipeline.listed.is_some() {
-            self.layer_beside_listing()
-        } else if self.pipeline.full {
-            self.layer_for_full_disk()
-        } else if self.writer_goes() {
-            self.keys.backlog.take(LAYER_BYTES)
-        } else {
-            None
-        };
+        let layer = self.next_layer();
         if self.pipeline.listed.is_none() && self.feed_move() {
             return;
         }
         if let Some(layer) = layer {
             self.pipeline.writing = true;
+            self.pipeline.unsynced = true;
             self.pipeline.writer_turn = false;
             self.post(Job::Apply(layer));
         } else if self.keys.backlog.is_written() {
@@ -297,13 +294,16 @@ impl Engine {
 
     /// Has the tree synced, if that is due.
     fn feed_syncer(&mut self) {
-        let synced = self.keys.backlog.applied_seq() <= self.server.checkpoint;
+        // What is left out for a listing holds the number back, and is no reason to sync nothing.
+        let nothing_new = self.keys.backlog.applied_seq() <= self.server.checkpoint;
+        let synced = nothing_new && !self.pipeline.unsynced;
         let due = !synced && !self.pipeline.syncing && self.checkpoint_due();
         if synced || due {
             self.pipeline.last_synced_us = self.pipeline.now_us;
         }
         if due {
             self.pipeline.syncing = true;
+            self.pipeline.unsynced = false;
             self.post(Job::SyncTree(self.keys.backlog.applied_seq()));
         }
         let synced = self.server.checkpoint;
@@ -338,26 +338,31 @@ impl Engine {
         true
     }
 
-    /// What the writer may do while a listing runs. The journal grows until that is over, to its
-    /// size at most: what it has of the listed key stays the oldest that the tree lacks.
-    fn layer_beside_listing(&mut self) -> Option<std::sync::Arc<crate::backlog::Layer>> {
-        let goes = !self.pipeline.full && self.writer_goes() && !self.journal_is_long();
-        match &self.pipeline.listed {
-            Some(Scope::Key(db, key)) if goes => {
-                self.keys.backlog.take_beside(LAYER_BYTES, *db, key)
-            }
-            _ => None,
+    /// What the writer is to apply next, if it is to work.
+    fn next_layer(&mut self) -> Option<Arc<Layer>> {
+        let without = match &self.pipeline.listed {
+            None => None,
+            Some(Scope::Tree) => return None,
+            Some(Scope::Key(db, key)) => Some((*db, key.clone())),
+        };
+        let without = without.as_ref().map(|(db, key)| (*db, key));
+        if self.pipeline.full {
+            self.layer_for_full_disk(without)
+        } else if self.writer_goes() {
+            self.keys.backlog.take(LAYER_BYTES, without)
+        } else {
+            None
         }
     }
 
-    fn layer_for_full_disk(&mut self) -> Option<std::sync::Arc<crate::backlog::Layer>> {
-        let removals = self.keys.backlog.take_removals();
+    fn layer_for_full_disk(&mut self, without: Option<(Db, &Key)>) -> Option<Arc<Layer>> {
+        let removals = self.keys.backlog.take_removals(without);
         let early = self.pipeline.now_us < self.pipeline.retry_us;
         if removals.is_some() || early || self.keys.backlog.moves_due().is_some() {
             return removals; // Moves that are due are what is tried again.
         }
         self.pipeline.retry_us = self.pipeline.now_us + RETRY_US;
-        self.keys.backlog.take(LAYER_BYTES)
+        self.keys.backlog.take(LAYER_BYTES, without)
     }
 
     /// Whether the writer works now or yields to the loop.
@@ -405,7 +410,7 @@ impl Engine {
             || waited
     }
 
-    /// Starts the next listing once the writer has paused: the names it does not know of stay.
+    /// Starts the next listing once the writer has no job: the names it does not know of stay.
     fn start_listing(&mut self) {
         let pipeline = &self.pipeline;
         let busy = pipeline.writing || pipeline.listed.is_some() || pipeline.writer_turn;
@@ -565,7 +570,8 @@ impl Engine {
         }
         let bound = self.server.config.backlog_bytes as usize;
         let bytes = self.keys.backlog.bytes();
-        if bytes < bound || self.keys.backlog.is_empty() {
+        let has_room = bytes < bound && self.server.journal_has_room(false);
+        if has_room || self.keys.backlog.is_empty() {
             for id in std::mem::take(&mut self.waiting.room) {
                 if self.sessions.contains_key(&id) {
                     self.runnable.push_back(id);

@@ -69,8 +69,10 @@ impl Engine {
 
     /// Takes in what a parked command asked for.
     fn take_answer(&mut self, report: Report) {
-        let (id, grant, paused) = match report {
-            Report::Answer(id, grant, paused) => (id, grant.unwrap_or_else(Grant::Failed), paused),
+        let (id, grant, listing) = match report {
+            Report::Answer(id, grant, listing) => {
+                (id, grant.unwrap_or_else(Grant::Failed), listing)
+            }
             Report::Whole(id, db, key, zset) => {
                 self.keys.keep(db, &key, zset);
                 (id, Grant::Ranked { counted: true }, true)
@@ -90,7 +92,7 @@ impl Engine {
             _ => unreachable!("the caller passes answers"),
         };
         self.grant(id, grant);
-        if paused {
+        if listing {
             self.end_listing();
         }
     }

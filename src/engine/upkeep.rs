@@ -116,10 +116,7 @@ impl Engine {
             let wait_us = (pause.until_ms - self.server.now_ms).saturating_mul(1000);
             return until.saturating_sub(pipeline.now_us).min(wait_us);
         }
-        // While a listing runs the writer may have nothing to do; its end wakes the loop.
-        if !self.keys.backlog.is_written() && !pipeline.writing && pipeline.listed.is_none() {
-            until = until.min(pipeline.last_command_us + super::pipeline::IDLE_US);
-        }
+        until = until.min(self.writer_due_us().unwrap_or(until));
         if !self.upkeep.names.is_empty() && self.has_room_to_expire() {
             return 0;
         }
@@ -128,6 +125,20 @@ impl Engine {
             until = until.min(pipeline.now_us + (wait_ms + 1) * 1000);
         }
         until.saturating_sub(pipeline.now_us)
+    }
+
+    /// When the writer is to be fed though nothing happens; `None` where a report of a lane, or the
+    /// next round, will do.
+    fn writer_due_us(&self) -> Option<u64> {
+        let (pipeline, backlog) = (&self.pipeline, &self.keys.backlog);
+        if backlog.is_written() || pipeline.writing || pipeline.listed.is_some() {
+            return None;
+        }
+        match (pipeline.full, backlog.moves_due()) {
+            (true, _) => Some(pipeline.retry_us),
+            (false, Some(_)) => None,
+            (false, None) => Some(pipeline.last_command_us + super::pipeline::IDLE_US),
+        }
     }
 
     /// Removes keys whose time has come.

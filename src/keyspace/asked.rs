@@ -83,7 +83,7 @@ impl Keyspace {
     }
 
     /// Keeps a whole sorted set that a helper made of the tree and of [`Keyspace::element_overlay`]
-    /// while the writer paused. Does nothing where that key is no longer the same.
+    /// as both were when it began. Does nothing where that key is no longer the same.
     pub fn keep(&mut self, db: Db, key: &Key, mut whole: Box<ZsetValue>) {
         if self.take_asked(db, key).is_none() {
             return;

@@ -183,7 +183,7 @@ pub enum Report {
     Large(Miss),
     /// A key was read.
     Loaded(Miss, io::Result<Option<Found>>),
-    /// What a parked command asked for, and whether the writer waits for it.
+    /// What a parked command asked for, and whether that was a listing.
     Answer(ClientId, Result<Grant, Error>, bool),
     /// All of a sorted set, as the tree and the overlay have it.
     Whole(ClientId, Db, Key, Box<ZsetValue>),

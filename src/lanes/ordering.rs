@@ -115,15 +115,22 @@ impl ReaderWorker {
             return Ok(());
         };
         let (groups, mut skip, mut take) = range.groups(&histogram, range.reverse);
-        let mut groups = groups.peekable();
+        if take == 0 {
+            return Ok(());
+        }
         let by_name = matches!(range.bounds, Bounds::Names(..));
         let is_skipped = |count: usize, skip| count > 0 && skip >= count && !by_name;
+        let mut groups = groups.peekable();
         while let Some((_, count)) = groups.next_if(|(_, count)| is_skipped(*count, skip)) {
             skip -= count;
         }
-        let groups = groups.map(|(score, _)| ((), Group { score, is_dir: false }));
+        let groups = groups.map(|(score, count)| (count, Group { score, is_dir: false }));
         let ahead = AHEAD_FILES.min(skip.saturating_add(take));
-        self.visit_files(zset, groups, ahead, &mut |(), group, file| {
+        self.visit_files(zset, groups, ahead, &mut |count, group, file| {
+            if is_skipped(count, skip) {
+                skip -= count;
+                return Ok(true);
+            }
             self.group(zset, group.score, file, range.reverse, &mut |member| {
                 if !range.admits(member) {
                     return true;
@@ -310,8 +317,8 @@ impl ReaderWorker {
             }
             let has_file = |group: &Group| !group.is_dir && !zset.overlay.members.emptied;
             let files = chunk.iter().map(|(_, group)| group).filter(|group| has_file(group));
-            let files = files.map(|group| group.score);
-            let mut files = self.reader.group_files(zset.db, zset.key, files)?.into_iter();
+            let scores: Vec<Score> = files.map(|group| group.score).collect();
+            let mut files = self.reader.group_files(zset.db, zset.key, &scores)?;
             for (of, group) in chunk {
                 let file = if has_file(&group) { files.next() } else { None };
                 if !visit(of, group, file)? {

@@ -60,13 +60,13 @@ pub enum Ask {
 
 impl Question {
     /// Whether the writer leaves the key as it is meanwhile.
-    pub fn pauses_writer(&self) -> bool {
+    pub fn is_listing(&self) -> bool {
         !matches!(self.ask, Ask::Step(..) | Ask::Sample(_))
     }
 
     /// Which lane answers it.
     pub fn lane(&self) -> Lane {
-        if self.pauses_writer() { Lane::Lister } else { Lane::Reader }
+        if self.is_listing() { Lane::Lister } else { Lane::Reader }
     }
 }
 
@@ -207,7 +207,7 @@ impl Worker for ReaderWorker {
 
 impl ReaderWorker {
     fn ask(&self, id: ClientId, question: Question) -> Report {
-        let pauses = question.pauses_writer();
+        let listing = question.is_listing();
         let Question { db, key, kind, ask } = question;
         let grant = match ask {
             Ask::Count(overlay) => {
@@ -219,7 +219,7 @@ impl ReaderWorker {
                 return Report::Answer(
                     id,
                     self.listed(db, &key, kind, what, &overlay, bytes_max),
-                    pauses,
+                    listing,
                 );
             }
             Ask::Ranks { overlay, count, kept_max, count_all } => {
@@ -234,7 +234,7 @@ impl ReaderWorker {
             }
             Ask::Range(overlay, count, asked, bytes_max) => {
                 let zset = Zset { db, key: &key, overlay: &overlay, count };
-                return Report::Answer(id, self.range(&zset, &asked, bytes_max), pauses);
+                return Report::Answer(id, self.range(&zset, &asked, bytes_max), listing);
             }
             Ask::Step(position, count) => self.element_step(db, &key, kind, position, count),
             Ask::Sample(seed) => {
@@ -242,7 +242,7 @@ impl ReaderWorker {
                 names.map(Grant::Sample)
             }
         };
-        Report::Answer(id, grant.map_err(|error| cannot_read(&error)), pauses)
+        Report::Answer(id, grant.map_err(|error| cannot_read(&error)), listing)
     }
 
     /// Visits all elements, those that memory knows before those of the tree, until `visit` answers

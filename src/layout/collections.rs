@@ -93,7 +93,8 @@ impl TreeReader {
 
     /// Visits the elements of a collection from a directory position on, as [`TreeReader::keys`]
     /// does names of keys; with `contents` what they hold is read too. Answers the position to go
-    /// on from; none at the end. May wait for the disk.
+    /// on from, which means nothing where `visit` answered false; none at the end. May wait for the
+    /// disk.
     #[expect(clippy::too_many_arguments, reason = "where, from where on, how far, and what for")]
     pub fn list_elements(
         &self,
@@ -121,23 +122,22 @@ impl TreeReader {
             if paths.len() < AHEAD_FILES {
                 return Ok(true);
             }
-            let go_on = self.visit_contents(names.drain(..), &paths, visit)?;
-            paths.clear();
-            Ok(go_on)
+            let (names, paths) = (std::mem::take(&mut names), std::mem::take(&mut paths));
+            self.visit_contents(names, paths, visit)
         });
         let next = if_there(listed, None)?;
-        self.visit_contents(names.into_iter(), &paths, visit)?;
+        self.visit_contents(names, paths, visit)?;
         Ok(next)
     }
 
     /// Visits elements with what their files hold; answers whether `visit` never answered false.
     fn visit_contents(
         &self,
-        names: impl Iterator<Item = Bytes>,
-        paths: &[String],
+        names: Vec<Bytes>,
+        paths: Vec<String>,
         visit: &mut dyn FnMut(Bytes, Option<Content>) -> bool,
     ) -> io::Result<bool> {
-        for (name, read) in names.zip(self.read_each(paths)) {
+        for (name, read) in names.into_iter().zip(self.read_each(paths)) {
             let go_on = match read {
                 Ok(content) => visit(name, Some(Content::from(content))),
                 // It went after it was listed.
@@ -270,11 +270,10 @@ impl TreeReader {
         &self,
         db: Db,
         key: &[u8],
-        scores: impl Iterator<Item = Score>,
-    ) -> io::Result<Vec<FileRead>> {
+        scores: &[Score],
+    ) -> io::Result<impl Iterator<Item = FileRead> + use<'_>> {
         let dir = paths::scores(&self.dir(db, key, Wait::Yes)?);
-        let paths: Vec<String> = scores.map(|score| paths::group(&dir, score)).collect();
-        Ok(self.read_each(&paths).collect())
+        Ok(self.read_each(scores.iter().map(|score| paths::group(&dir, *score)).collect()))
     }
 
     /// Visits the members of a group in no order until `visit` answers false; `read` is what

@@ -1,12 +1,11 @@
 //! The tree reader: what the files below ROOT_DIR say of keys.
 //!
 //! It answers from the tree alone; what the backlog knows better is merged by its callers. With
-//! [`Wait::No`] it serves the event loop, with [`Wait::Yes`] and for every listing the helper
-//! threads. It knows names and parts, and deliberately nothing of caches, of commands, or of what
-//! the writer is about to do. It shares with the writer one bit a database: whether the marker
-//! says that some names lie there hashed. Files are decided by name only; a directory without
-//! `type` is not a key, and an error is never "absent". What collections hold is read in
-//! [`super::collections`].
+//! [`Wait::No`] it serves the event loop, else and for every listing the helper threads. It knows
+//! names and parts, and deliberately nothing of caches, of commands, or of what the writer is about
+//! to do. It shares with the writer one bit a database: whether the marker says that some names lie
+//! there hashed. Files are decided by name only; a directory without `type` is not a key, and an
+//! error is never "absent". What collections hold is read in [`super::collections`].
 
 use std::io;
 use std::ops::ControlFlow;
@@ -131,14 +130,14 @@ impl TreeReader {
     }
 
     /// Reads files in their order. Those that are not in the kernel's caches are asked for together
-    /// before the first of them is waited for; [`AHEAD_FILES`] are a good number. May wait for the
-    /// disk.
-    pub(super) fn read_each(&self, paths: &[String]) -> impl Iterator<Item = FileRead> {
+    /// before the first of them is waited for; [`AHEAD_FILES`] are a good number. Large ones are
+    /// held one at a time. May wait for the disk.
+    pub(super) fn read_each(&self, paths: Vec<String>) -> impl Iterator<Item = FileRead> {
         let ahead: Vec<FileRead> =
             paths.iter().map(|path| self.disk.read(path, Wait::Ahead)).collect();
         ahead.into_iter().zip(paths).map(|(read, path)| match read {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.disk.read(path, Wait::Yes)
+                self.disk.read(&path, Wait::Yes)
             }
             read => read,
         })

@@ -203,7 +203,7 @@ impl<'a> Reply<'a> {
         self.out[mark..].rotate_right(header);
     }
 
-    /// A floating-point number, in Redis 7.2's shortest form.
+    /// A floating-point number, as Redis 7.2 writes it.
     pub fn double(&mut self, value: f64) {
         let text = number::format_f64(value);
         match self.protocol {
