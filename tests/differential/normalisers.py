@@ -5,7 +5,9 @@ where a row says so. A check is given the two values; one of SCORED is given the
 since it looks at how numbers are written. Deliberately does not know how commands are made or sent.
 """
 
+import math
 from decimal import Decimal
+from fractions import Fraction
 from itertools import zip_longest
 
 from harness import Error, decode
@@ -118,14 +120,21 @@ def zrank(ours, theirs):
             and ours == b"ERR syntax error" and theirs.startswith(b"ERR wrong number of arguments"))
 
 
-def shortest(text):
-    """A number as 7.2 writes it: integers up to 2^62 in full, others with the fewest digits."""
-    value = float(text)
-    if value != value or value in (INFINITY, -INFINITY):
-        return text
+def is_written_as_in_7_2(text, value):
+    """Integers up to 2^62 are written in full, other numbers with the digits that Grisu2 finds: the
+    fewest, or one more; some more only where the fewest are as near to the next double."""
     if value == int(value) and abs(value) <= 2.0 ** 62:
-        return b"%d" % value
-    sign, digits, power = Decimal(repr(value)).normalize().as_tuple()
+        return text == b"%d" % value
+    mine, fewest = (Decimal(number).normalize() for number in (text.decode(), repr(value)))
+    neighbours = filter(math.isfinite, (math.nextafter(value, to) for to in (INFINITY, -INFINITY)))
+    is_between = any(2 * Fraction(fewest) == Fraction(value) + Fraction(one) for one in neighbours)
+    more = len(mine.as_tuple().digits) - len(fewest.as_tuple().digits)
+    return text == laid_out(mine) and (more in (0, 1) or is_between)
+
+
+def laid_out(number):
+    """A decimal number as 7.2 places its point."""
+    sign, digits, power = number.as_tuple()
     digits, minus = "".join(map(str, digits)), "-" * sign
     exponent = abs(power + len(digits) - 1)
     if power >= 0 and exponent < len(digits) + 7:
@@ -170,11 +179,10 @@ def same_element(ours, theirs):
     if {ours[1], theirs[1]} == {b"0", b"-0"}:
         return True
     try:
-        wanted = shortest(theirs[1])
-        # 7.2's method finds now and then other digits of the same number, or one more.
-        return ours[1] == wanted or (
-            len(ours[1]) - len(wanted) in (0, 1) and float(ours[1]) == float(theirs[1]))
-    except ValueError:
+        value = float(theirs[1])
+        is_same = math.isfinite(value) and float(ours[1]) == value
+        return is_same and is_written_as_in_7_2(ours[1], value)
+    except (ValueError, ArithmeticError):
         return False
 
 
