@@ -174,27 +174,23 @@ fn what_changes_while_an_order_is_read_is_in_what_is_kept() {
     }
 }
 
-/// A server that lists a set of many members and has not begun with it, and two clients: the one
-/// that asked, and another one.
-fn listing(disk: &SimDisk) -> (Machine, ClientId, ClientId) {
-    disk.set_bytes_total(1 << 30);
-    disk.set_inodes_total(1 << 18);
+/// A server that lists a set of many members and has not begun with it, its disk, and two clients:
+/// the one that asked, and another one.
+fn listing() -> (SimDisk, Machine, ClientId, ClientId) {
     let setup = Setup { cache_bytes: 128 << 10, ..Setup::default() };
-    let mut first = Machine::start(Arc::new(disk.clone()), &setup).expect("a start");
-    let client = first.connect();
-    for begin in (0..MEMBERS).step_by(150) {
-        let mut words = vec!["SADD".to_string(), "s".to_string()];
-        words.extend((begin..begin + 150).map(|n| n.to_string()));
-        first.call(client, &words);
-    }
-    assert!(first.settle() && first.stop());
+    let add = |begin: usize| {
+        let members = (begin..begin + 150).map(|n| n.to_string());
+        ["SADD", "s"].map(String::from).into_iter().chain(members).collect()
+    };
+    let requests: Vec<Vec<String>> = (0..MEMBERS).step_by(150).map(add).collect();
+    let disk = filled(&setup, &requests);
     let mut machine = Machine::start(Arc::new(disk.clone()), &setup).expect("a start");
     let (reader, writer) = (machine.connect(), machine.connect());
     (0..200).for_each(|_| machine.turn()); // The walk that follows a start.
     machine.held = Some(Lane::Lister);
     machine.send(reader, &["SMEMBERS", "s"]);
     machine.until_held();
-    (machine, reader, writer)
+    (disk, machine, reader, writer)
 }
 
 /// The listing goes on, and is of what there was at its beginning.
@@ -219,8 +215,7 @@ fn comes(machine: &mut Machine, mut is_so: impl FnMut(&Machine) -> bool) -> bool
 /// A listing may take minutes: it holds up what the tree gets of its own key only.
 #[test]
 fn others_are_written_while_a_collection_is_listed() {
-    let disk = SimDisk::new(SimSettings::default());
-    let (mut machine, reader, writer) = listing(&disk);
+    let (disk, mut machine, reader, writer) = listing();
     let is_there = |path: &str| disk.stat(path, Wait::Yes).is_ok();
     // What is older than the key's own changes, newer, and of another key in the same batch.
     machine.call(writer, &["SET", "older", "1"]);
@@ -254,8 +249,7 @@ fn others_are_written_while_a_collection_is_listed() {
 fn the_journal_does_not_fill_up_while_a_collection_is_listed() {
     const INCREMENTS: usize = 10_000;
     for changed in [false, true] {
-        let disk = SimDisk::new(SimSettings::default());
-        let (mut machine, reader, writer) = listing(&disk);
+        let (_, mut machine, reader, writer) = listing();
         if changed {
             machine.call(writer, &["SADD", "s", "beside"]);
         }
@@ -282,8 +276,7 @@ fn the_journal_does_not_fill_up_while_a_collection_is_listed() {
 
 #[test]
 fn a_disk_that_fills_up_while_a_collection_is_listed_is_written_again_with_room() {
-    let disk = SimDisk::new(SimSettings::default());
-    let (mut machine, reader, writer) = listing(&disk);
+    let (disk, mut machine, reader, writer) = listing();
     machine.call(writer, &["SELECT", "1"]);
     machine.call(writer, &["SET", "gone", "1"]);
     assert!(comes(&mut machine, |_| disk.stat("1/gone/value", Wait::Yes).is_ok()));
@@ -297,6 +290,22 @@ fn a_disk_that_fills_up_while_a_collection_is_listed_is_written_again_with_room(
     assert!(comes(&mut machine, |machine| machine.engine.server.refusing.is_none()));
     assert!(comes(&mut machine, |_| disk.stat("1/a/value", Wait::Yes).is_ok()));
     end_listing(&mut machine, reader);
+}
+
+#[test]
+fn a_server_whose_disk_is_full_rests_between_its_tries() {
+    const TURNS: u64 = 500;
+    let disk = SimDisk::new(SimSettings::default());
+    let mut machine = Machine::start(Arc::new(disk.clone()), &Setup::default()).expect("a start");
+    let client = machine.connect();
+    machine.call(client, &["SET", "a", "1"]);
+    disk.set_full();
+    machine.call(client, &["SET", "b", "1"]);
+    assert!(comes(&mut machine, |machine| machine.engine.server.refusing.is_some()));
+    let begin_us = machine.now_us();
+    (0..TURNS).for_each(|_| machine.turn());
+    let turn_us = (machine.now_us() - begin_us) / TURNS;
+    assert!(turn_us > 4_000, "{turn_us} us a turn: it never sleeps");
 }
 
 #[test]
