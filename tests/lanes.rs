@@ -293,6 +293,29 @@ fn a_disk_that_fills_up_while_a_collection_is_listed_is_written_again_with_room(
 }
 
 #[test]
+fn what_the_kernel_does_not_have_is_asked_for_before_it_is_waited_for() {
+    const FIELDS: usize = 200;
+    let mut hset = vec!["HSET".to_string(), "h".to_string()];
+    hset.extend((0..FIELDS).flat_map(|n| [format!("field:{n}"), n.to_string()]));
+    let calls = [0, 100].map(|percent_cold| {
+        let setup = Setup { cache_bytes: 128 << 10, backlog_bytes: 4 << 20, ..Setup::default() };
+        let disk = filled(&setup, std::slice::from_ref(&hset));
+        let mut machine = Machine::start(Arc::new(disk.clone()), &setup).expect("a start");
+        (0..200).for_each(|_| machine.turn()); // The walk that follows a start.
+        let client = machine.connect();
+        disk.count_reads(true);
+        disk.cold(1, percent_cold);
+        let before = disk.calls();
+        let reply = machine.call(client, &["HGETALL", "h"]);
+        assert!(reply.starts_with(format!("*{}\r\n", 2 * FIELDS).as_bytes()));
+        disk.calls() - before
+    });
+    let [cached, cold] = calls;
+    let twice = cold.saturating_sub(cached);
+    assert!(twice + 10 > FIELDS as u64, "{cold} calls, and {cached} of cached files");
+}
+
+#[test]
 fn a_server_whose_disk_is_full_rests_between_its_tries() {
     const TURNS: u64 = 500;
     let disk = SimDisk::new(SimSettings::default());

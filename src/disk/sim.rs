@@ -190,7 +190,7 @@ impl SimDisk {
         self.lock().state.now = unix_ms * 1_000;
     }
 
-    /// Calls with [`Wait::No`] answer `WouldBlock` in so many of 100 cases.
+    /// Calls that may not wait answer `WouldBlock` in so many of 100 cases.
     pub fn cold(&self, seed: u64, percent: u64) {
         let mut machine = self.lock();
         machine.cold_seed = seed;
