@@ -527,26 +527,53 @@ fn a_collection_with_an_entry_more_than_elements_is_read() {
 }
 
 #[test]
-fn others_read_while_a_large_collection_is_loaded() {
-    let setup = Setup { backlog_bytes: 16 << 20, cache_bytes: 64 << 20, ..Setup::default() };
-    let disk = SimDisk::new(SimSettings::default());
-    let mut first = Machine::start(Arc::new(disk.clone()), &setup).expect("a start");
-    let client = first.connect();
-    let members: Vec<String> = (0..10_001).map(|number| number.to_string()).collect();
-    let mut add = vec!["SADD", "large"];
-    add.extend(members.iter().map(String::as_str));
-    assert_eq!(first.call(client, &add), b":10001\r\n");
-    first.call(client, &["SADD", "small", "a"]);
-    assert!(first.stop());
-    let mut machine = Machine::start(Arc::new(disk.clone()), &setup).expect("a start");
-    disk.cold(1, 100);
-    machine.held = Some(Lane::Loader);
-    let (copier, reader) = (machine.connect(), machine.connect());
-    machine.send(copier, &["COPY", "large", "copy"]);
-    machine.until_held();
-    assert_eq!(machine.call(reader, &["SMEMBERS", "small"]), b"*1\r\n$1\r\na\r\n");
-    assert!(machine.engine.is_waiting(copier));
-    machine.held = None;
-    assert!(machine.settle());
-    assert_eq!(machine.receive(copier), b":1\r\n");
+fn others_read_while_something_large_is_loaded() {
+    let setup = Setup {
+        backlog_bytes: 16 << 20,
+        cache_bytes: 64 << 20,
+        segment_bytes: 1 << 20,
+        ..Setup::default()
+    };
+    let mut sadd = vec!["SADD".to_string(), "large".to_string()];
+    sadd.extend((0..10_001).map(|number| number.to_string()));
+    let set = vec!["SET".to_string(), "value".to_string(), "x".repeat((1 << 20) + 1)];
+    let small = ["SADD", "small", "a"].map(str::to_string).to_vec();
+    let disk = filled(&setup, &[sadd, set, small]);
+    for (request, reply) in [("COPY large copy", ":1"), ("STRLEN value", ":1048577")] {
+        let disk = disk.kill();
+        let mut machine = Machine::start(Arc::new(disk.clone()), &setup).expect("a start");
+        disk.cold(1, 100);
+        machine.held = Some(Lane::Loader);
+        let (asker, reader) = (machine.connect(), machine.connect());
+        machine.send(asker, &request.split(' ').collect::<Vec<_>>());
+        machine.until_held();
+        assert_eq!(machine.call(reader, &["SMEMBERS", "small"]), b"*1\r\n$1\r\na\r\n");
+        assert!(machine.engine.is_waiting(asker));
+        machine.held = None;
+        assert!(machine.settle());
+        assert_eq!(machine.receive(asker), format!("{reply}\r\n").as_bytes());
+    }
+}
+
+#[test]
+fn elements_of_one_key_are_read_at_the_same_time() {
+    for seed in 0..20 {
+        let setup = Setup { seed, ..Setup::default() };
+        let hset = ["HSET", "h", "a", "1", "b", "2"].map(str::to_string).to_vec();
+        let disk = filled(&setup, &[hset]);
+        let mut machine = Machine::start(Arc::new(disk.clone()), &setup).expect("a start");
+        assert!(machine.settle());
+        disk.cold(seed, 100);
+        machine.held = Some(Lane::Reader);
+        let clients = ["a", "b", "a"].map(|field| {
+            let client = machine.connect();
+            machine.send(client, &["HGET", "h", field]);
+            client
+        });
+        assert_eq!(machine.held_jobs(), 2, "a field that two ask for is read once");
+        machine.held = None;
+        assert!(machine.settle());
+        let replies = clients.map(|client| machine.receive(client));
+        assert_eq!(replies, [b"$1\r\n1\r\n", b"$1\r\n2\r\n", b"$1\r\n1\r\n"]);
+    }
 }

@@ -20,9 +20,9 @@ use crate::disk::Disk;
 use crate::dispatch::{self, Caller, Ground, Paused, Ran};
 use crate::journal::Group;
 use crate::keyspace::WARM_MAX;
-use crate::keyspace::{Error, Grant, Keyspace, Need};
+use crate::keyspace::{Error, Grant, Keyspace, Miss, Need};
 use crate::lanes::{Ask, Job, Lane, Question, Report};
-use crate::layout::op::{Db, Key, Seq};
+use crate::layout::op::{Db, Seq};
 use crate::resp::{Limits, Parsed, glance};
 use crate::session::{Parked, Session};
 use hashbrown::HashMap;
@@ -67,8 +67,8 @@ pub struct Engine {
     ready: Vec<ClientId>,
     /// Clients with replies behind a gate.
     gated: Vec<ClientId>,
-    /// Who waits for a key to be loaded.
-    loading: HashMap<(Db, Key), Vec<ClientId>>,
+    /// Who waits for what is being loaded.
+    loading: HashMap<Miss, Vec<ClientId>>,
     waiting: Waiting,
     pipeline: Pipeline,
     upkeep: Upkeep,
@@ -439,10 +439,10 @@ impl Engine {
     fn park_for_loads(&mut self, id: ClientId, session: &mut Session) {
         let parked = session.parked.get_or_insert_default();
         for miss in self.keys.take_misses() {
-            if self.keys.begin_load(miss.db, &miss.key) {
+            if self.keys.begin_load(&miss) {
                 self.jobs.push_back(Job::Load(miss.clone()));
             }
-            self.loading.entry((miss.db, miss.key.clone())).or_default().push(id);
+            self.loading.entry(miss).or_default().push(id);
             parked.loads += 1;
         }
     }

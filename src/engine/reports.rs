@@ -188,7 +188,7 @@ impl Engine {
 
     fn loaded(&mut self, miss: &Miss, loaded: io::Result<Option<Found>>) {
         let result = self.keys.end_load(miss, loaded);
-        let waiters = self.loading.remove(&(miss.db, miss.key.clone())).unwrap_or_default();
+        let waiters = self.loading.remove(miss).unwrap_or_default();
         for id in waiters {
             let Some(session) = self.sessions.get_mut(&id) else { continue };
             let Some(parked) = &mut session.parked else { continue };

@@ -14,7 +14,7 @@ use crate::disk::Disk;
 use crate::dispatch::Paused;
 use crate::journal::{self, Group, Journal};
 use crate::keyspace::{Keyspace, expiry};
-use crate::lanes::{self, Worker};
+use crate::lanes;
 use crate::layout::hints;
 use crate::layout::op::DATABASES;
 use crate::layout::reader::TreeReader;
@@ -53,12 +53,12 @@ pub struct Settings {
     pub moved_min: usize,
 }
 
-/// An engine, and the workers of its lanes in the order of [`lanes::LANES`].
+/// An engine, and the workers of its lanes.
 pub struct Opened {
     /// The engine.
     pub engine: Engine,
     /// Its workers.
-    pub workers: [Box<dyn Worker>; lanes::LANES.len()],
+    pub workers: lanes::Workers,
     /// Records of the journal that were replayed.
     pub replayed: u64,
     /// Bytes of them.

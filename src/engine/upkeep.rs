@@ -167,7 +167,7 @@ impl Engine {
             Err(Stop::Park(Need::Loads)) => {
                 for miss in self.keys.take_misses() {
                     self.upkeep.looked_for.insert((miss.db, miss.key.clone()));
-                    if self.keys.begin_load(miss.db, &miss.key) {
+                    if self.keys.begin_load(&miss) {
                         self.post(Job::Load(miss));
                     }
                 }

@@ -48,7 +48,7 @@ pub enum Want<'a> {
 }
 
 /// The same, to be kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Wanted {
     /// See [`Want::Meta`].
     Meta,
@@ -67,7 +67,7 @@ pub enum Wanted {
 }
 
 /// A key that the tree has to be asked for on a helper thread.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Miss {
     /// Its database.
     pub db: Db,

@@ -141,7 +141,7 @@ pub struct Keyspace {
     /// For each database the newest batch that emptied or replaced it as a whole.
     floors: [Seq; DATABASES as usize],
     hand: usize,
-    loads: HashMap<(Db, Key), Load>,
+    loads: HashMap<Miss, Load>,
     /// Moves that the tree does not have yet.
     moving: Vec<(Seq, Move)>,
     /// Names and deadlines are to be looked for in the tree.
@@ -303,9 +303,6 @@ impl Keyspace {
         drop(view);
         let miss = Miss { db, key: key.into(), wanted: asked.keep(), pending };
         let wait = if self.waits { Wait::Yes } else { Wait::No };
-        if wait == Wait::No && self.loads.contains_key(key_of(db, key).as_ref()) {
-            return Err(self.miss(miss));
-        }
         match load::load(&self.reader, &miss, wait) {
             Ok(found) => {
                 self.figures.loads_at_once += 1;
@@ -452,16 +449,19 @@ impl Keyspace {
         self.moving.push((seq, places.clone()));
     }
 
-    /// Notes that a helper was asked to load a key.
-    pub fn begin_load(&mut self, db: Db, key: &Key) -> bool {
-        let new = !self.loads.contains_key(&(db, key.clone()));
-        self.loads.entry((db, key.clone())).or_default();
+    /// Notes that a helper is asked for this. False where one has been: there is one load of the
+    /// same, but any number of other parts of the same key.
+    pub fn begin_load(&mut self, miss: &Miss) -> bool {
+        let new = !self.loads.contains_key(miss);
+        if new {
+            self.loads.insert(miss.clone(), Load::default());
+        }
         new
     }
 
     /// Takes in what a helper loaded, with what was applied while it read merged over it.
     pub fn end_load(&mut self, miss: &Miss, found: io::Result<Option<Found>>) -> Result<(), Stop> {
-        let load = self.loads.remove(&(miss.db, miss.key.clone())).unwrap_or_default();
+        let load = self.loads.remove(miss).unwrap_or_default();
         if load.outdated {
             return Ok(()); // The command asks again.
         }
@@ -497,8 +497,8 @@ impl Keyspace {
     pub fn applied(&mut self, failed: &[(Db, Key)]) {
         let Some(layer) = self.backlog.applied(failed) else { return };
         if crate::base::variant::step(crate::base::variant::Step::MergeLoad) {
-            for ((db, key), load) in &mut self.loads {
-                if layer.speaks_of(*db, key) {
+            for (miss, load) in &mut self.loads {
+                if layer.speaks_of(miss.db, &miss.key) {
                     load.kept.insert(0, layer.clone());
                 }
             }
@@ -652,10 +652,6 @@ pub struct ScoreOverlay {
     pub members: ElementOverlay,
     /// Members that groups have, or have not, whatever the tree lists.
     pub groups: BTreeMap<Score, HashMap<Bytes, bool>>,
-}
-
-fn key_of(db: Db, key: &[u8]) -> Box<(Db, Key)> {
-    Box::new((db, key.into()))
 }
 
 /// The hash of a key's name in the filter.

@@ -73,8 +73,8 @@ impl Keyspace {
     }
 
     fn begin_move(&mut self, places: Move) {
-        for ((db, key), load) in &mut self.loads {
-            load.outdated |= places.touches(*db, key);
+        for (miss, load) in &mut self.loads {
+            load.outdated |= places.touches(miss.db, &miss.key);
         }
         // The members are there under a name that the filter has not seen them with.
         self.members.set_complete(false);

@@ -1,12 +1,13 @@
-//! The helpers that do what blocks, as workers with queues: seven lanes, each one job at a time.
+//! The helpers that do what blocks, as workers with queues: seven lanes, each one job at a time but
+//! for the readers.
 //!
 //! | lane | does |
 //! |---|---|
 //! | journal | writes and syncs groups, records checkpoints, backups |
 //! | writer | brings layers of the backlog into the tree, and moves |
 //! | syncer | syncs the tree, whatever the writer does meanwhile |
-//! | reader | cold reads, steps of SCAN |
-//! | loader | large collections as a whole |
+//! | reader | cold reads, steps of SCAN: [`READERS`] at a time |
+//! | loader | large collections and values as a whole |
 //! | lister | listings, counts, walks: what may take long |
 //! | sweeper | removes trash, reads and removes hints, frees memory |
 //!
@@ -32,6 +33,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// So many read at a time what is cold: a device answers several together, and finding a file takes
+/// reads of its own, one after the other.
+pub const READERS: usize = 8;
 /// How many directory entries one job of a walk looks at.
 const WALK_NAMES: usize = 1024;
 /// How many things one job takes out of the trash.
@@ -52,7 +56,7 @@ pub enum Lane {
     Syncer,
     /// Reads the tree, a key or a few at a time.
     Reader,
-    /// Reads large collections as a whole, which takes long.
+    /// Reads large collections and values as a whole, which takes long and much memory.
     Loader,
     /// Lists the tree, all names of it.
     Lister,
@@ -98,9 +102,9 @@ pub enum Job {
     Move(Seq, Vec<Move>),
     /// Note the sizes of databases, and of collections.
     RecordSizes(Vec<(Db, u64)>, Vec<(Db, Key, Type, u64)>),
-    /// Load a key; a large collection as a whole is left to the loader.
+    /// Load a key; what is large as a whole is left to the loader.
     Load(Miss),
-    /// Load a large collection.
+    /// Load a large collection or value.
     LoadLarge(Miss),
     /// List names that match.
     Names {
@@ -179,7 +183,7 @@ pub enum Report {
     Moved(Seq),
     /// The disk is full: the moves are to be tried again.
     MovesRefused,
-    /// A key is a collection that is too large for the reader: others wait behind it.
+    /// A key is too large for a reader: others wait behind it.
     Large(Miss),
     /// A key was read.
     Loaded(Miss, io::Result<Option<Found>>),
@@ -246,21 +250,21 @@ pub trait Worker: Send {
     fn run(&mut self, job: Job) -> Report;
 }
 
-/// One worker a lane, in the order of [`LANES`].
-pub fn workers(
-    disk: &Arc<dyn Disk>,
-    journal: Box<dyn Journal>,
-    writer: TreeWriter,
-) -> [Box<dyn Worker>; LANES.len()] {
+/// The workers of each lane, in the order of [`LANES`]: who is free takes the lane's next job.
+pub type Workers = [Vec<Box<dyn Worker>>; LANES.len()];
+
+/// The workers over a tree and its journal.
+pub fn workers(disk: &Arc<dyn Disk>, journal: Box<dyn Journal>, writer: TreeWriter) -> Workers {
     let reader = writer.reader();
+    let read = || Box::new(ReaderWorker { reader: reader.clone() }) as Box<dyn Worker>;
     [
-        Box::new(JournalWorker { journal }),
-        Box::new(WriterWorker { disk: disk.clone(), writer }),
-        Box::new(SyncWorker { disk: disk.clone() }),
-        Box::new(ReaderWorker { reader: reader.clone() }),
-        Box::new(ReaderWorker { reader: reader.clone() }),
-        Box::new(ReaderWorker { reader }),
-        Box::new(SweepWorker { disk: disk.clone(), sweeper: Sweeper::new(disk.clone()) }),
+        vec![Box::new(JournalWorker { journal })],
+        vec![Box::new(WriterWorker { disk: disk.clone(), writer })],
+        vec![Box::new(SyncWorker { disk: disk.clone() })],
+        (0..READERS).map(|_| read()).collect(),
+        vec![read()],
+        vec![read()],
+        vec![Box::new(SweepWorker { disk: disk.clone(), sweeper: Sweeper::new(disk.clone()) })],
     ]
 }
 

@@ -17,8 +17,10 @@ use crate::layout::reader::{Loaded, TreeReader, What};
 use crate::resp::ROOM_BYTES;
 use std::io;
 
-/// A collection of so many elements is loaded as a whole where nobody waits behind it.
+/// A collection of so many elements is loaded as a whole where nobody waits behind it,
 const LARGE_MIN: u64 = 10_000;
+/// and so is a value of more bytes: one at a time is held for those who want it.
+const LARGE_BYTES: u64 = 1 << 20;
 
 /// A question about the elements of a collection.
 pub struct Question {
@@ -124,14 +126,15 @@ impl ReaderWorker {
         Ok(count)
     }
 
-    /// Whether all of a large collection is wanted. What cannot be read is not large: who loads it
-    /// is told why.
+    /// Whether all of a large collection is wanted, or a large value. What cannot be read is not
+    /// large: who loads it is told why.
     fn is_large(&self, Miss { db, key, wanted, .. }: &Miss) -> bool {
-        if *wanted != Wanted::Whole {
+        if !matches!(wanted, Wanted::Value | Wanted::Few(_) | Wanted::Whole) {
             return false;
         }
-        match self.reader.load(*db, key, What::Meta, Wait::Yes) {
-            Ok(Some(Loaded { kind, .. })) if kind != Type::String => {
+        match self.reader.load(*db, key, What::Len, Wait::Yes) {
+            Ok(Some(Loaded { kind: Type::String, len, .. })) => len > LARGE_BYTES,
+            Ok(Some(Loaded { kind, .. })) if *wanted == Wanted::Whole => {
                 let counted = self.reader.count_upto(*db, key, kind, LARGE_MIN);
                 counted.is_ok_and(|(_, all)| !all)
             }

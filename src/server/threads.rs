@@ -1,11 +1,12 @@
-//! One thread a lane: jobs in by a queue, reports out by one queue for all, and the loop woken.
+//! A thread for each worker: jobs in by a queue for each lane, reports out by one queue for all,
+//! and the loop woken.
 
 use crate::base::{clock, sys};
-use crate::lanes::{Job, LANES, Lane, Report, Worker};
+use crate::lanes::{Job, LANES, Lane, Report, Worker, Workers};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use mio::Waker;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,25 +15,26 @@ pub const COLLECT_EVERY: Duration = Duration::from_millis(100);
 
 /// The helper threads.
 pub struct Threads {
-    lanes: Vec<(Sender<Job>, JoinHandle<()>)>,
+    lanes: Vec<(Sender<Job>, Vec<JoinHandle<()>>)>,
     reports: Receiver<(Lane, Report)>,
 }
 
 impl Threads {
-    /// Starts a thread for each worker, in the order of [`LANES`].
-    pub fn start(
-        workers: [Box<dyn Worker>; LANES.len()],
-        waker: Arc<Waker>,
-    ) -> io::Result<Threads> {
-        let (report, reports) = channel();
+    /// Starts a thread for each worker. Fails where the system has no more threads to give.
+    pub fn start(workers: Workers, waker: Arc<Waker>) -> io::Result<Threads> {
+        let (report, reports) = unbounded();
         let mut lanes = Vec::new();
-        for (lane, worker) in LANES.into_iter().zip(workers) {
-            let (jobs, queue) = channel();
-            let (report, waker) = (report.clone(), waker.clone());
-            let thread = std::thread::Builder::new()
-                .name(format!("{lane:?}").to_lowercase())
-                .spawn(move || work(lane, worker, &queue, &report, &waker))?;
-            lanes.push((jobs, thread));
+        for (lane, workers) in LANES.into_iter().zip(workers) {
+            let (jobs, queue) = unbounded();
+            let mut threads = Vec::new();
+            for worker in workers {
+                let (queue, report, waker) = (queue.clone(), report.clone(), waker.clone());
+                let thread = std::thread::Builder::new()
+                    .name(format!("{lane:?}").to_lowercase())
+                    .spawn(move || work(lane, worker, &queue, &report, &waker))?;
+                threads.push(thread);
+            }
+            lanes.push((jobs, threads));
         }
         Ok(Threads { lanes, reports })
     }
@@ -52,10 +54,12 @@ impl Threads {
 
     /// Waits until every job that was posted is done, and ends the threads.
     pub fn finish(&mut self) {
-        for (jobs, thread) in self.lanes.drain(..) {
+        for (jobs, threads) in self.lanes.drain(..) {
             drop(jobs);
-            if thread.join().is_err() {
-                log::error!("a helper thread has panicked");
+            for thread in threads {
+                if thread.join().is_err() {
+                    log::error!("a helper thread has panicked");
+                }
             }
         }
     }

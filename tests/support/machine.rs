@@ -2,8 +2,9 @@
 //! their turns in an order drawn from a seed.
 //!
 //! A job and the report about it are two turns, so that anything may come between them; within a
-//! lane both keep their order. The same seed on the same disk gives the same calls of the disk.
-//! The wall clock stands still but for [`Machine::advance`]; the other one runs with the turns.
+//! lane of one worker both keep their order. The same seed on the same disk gives the same calls
+//! of the disk. The wall clock stands still but for [`Machine::advance`]; the other one runs with
+//! the turns.
 //! Knows no scripts and no crashes: when the disk is down, the engine finds out by itself.
 
 use super::words;
@@ -13,9 +14,9 @@ use dredis::config::{self, Config, Fsync};
 use dredis::disk::Disk;
 use dredis::engine::{self, Engine, Peer, Settings, StartError};
 use dredis::journal;
-use dredis::lanes::{Job, LANES, Lane, Report, Worker};
+use dredis::lanes::{Job, LANES, Lane, Report, Workers};
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// More turns than any wait of a test takes; a server that is stuck is a failure.
 const TURNS_MAX: usize = 200_000;
@@ -66,8 +67,9 @@ impl Default for Setup {
 
 impl Setup {
     fn config(&self) -> Config {
-        let line = ["dredis".into()];
-        let mut config = config::load(line).expect("the defaults are understood").config;
+        static DEFAULTS: OnceLock<Config> = OnceLock::new();
+        let load = || config::load(["dredis".into()]).expect("the defaults are understood").config;
+        let mut config = DEFAULTS.get_or_init(load).clone(); // Thousands start in a second.
         config.fsync = self.fsync;
         config.backlog_bytes = self.backlog_bytes;
         config.cache_bytes = self.cache_bytes;
@@ -101,7 +103,7 @@ pub struct Machine {
     pub engine: Engine,
     /// A lane that does nothing while it is held up.
     pub held: Option<Lane>,
-    workers: [Box<dyn Worker>; LANES.len()],
+    workers: Workers,
     jobs: [VecDeque<Job>; LANES.len()],
     reports: [VecDeque<Report>; LANES.len()],
     rng: Rng,
@@ -185,11 +187,20 @@ impl Machine {
         let report_first = self.jobs[lane].is_empty() || self.rng.below(2) == 0;
         if report_first && let Some(report) = self.reports[lane].pop_front() {
             self.engine.take_report(LANES[lane], report);
-        } else if let Some(job) = self.jobs[lane].pop_front() {
-            let report = self.workers[lane].run(job);
-            self.reports[lane].push_back(timeless(report));
+        } else if !self.jobs[lane].is_empty() {
+            self.work(lane);
         }
         self.go_on();
+    }
+
+    /// One of the jobs that the workers of a lane have begun is done.
+    fn work(&mut self, lane: usize) {
+        let begun = self.jobs[lane].len().min(self.workers[lane].len());
+        let worker = if begun > 1 { self.rng.index(begun) } else { 0 };
+        if let Some(job) = self.jobs[lane].remove(worker) {
+            let report = self.workers[lane][worker].run(job);
+            self.reports[lane].push_back(timeless(report));
+        }
     }
 
     fn tick(&mut self, after_us: u64) {
@@ -222,7 +233,12 @@ impl Machine {
 
     /// Whether the held lane has something to do.
     pub fn holds_up(&self) -> bool {
-        !self.jobs[position(self.held.expect("a lane is held up"))].is_empty()
+        self.held_jobs() > 0
+    }
+
+    /// How many jobs the held lane has.
+    pub fn held_jobs(&self) -> usize {
+        self.jobs[position(self.held.expect("a lane is held up"))].len()
     }
 
     /// A number below `bound`, of the same chance that orders the turns.
