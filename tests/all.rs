@@ -14,3 +14,7 @@ mod transactions;
 mod transcripts;
 #[cfg(feature = "variants")]
 mod variants;
+
+/// As the server's: the simulation makes and drops whole servers.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
