@@ -1,12 +1,13 @@
-//! A thread for each worker: jobs in by a queue for each lane, reports out by one queue for all,
+//! A thread for each worker, with a queue of jobs for each lane; reports out by one queue for all,
 //! and the loop woken.
 
 use crate::base::{clock, sys};
 use crate::lanes::{Job, LANES, Lane, Report, Worker, Workers};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use mio::Waker;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,48 +16,83 @@ pub const COLLECT_EVERY: Duration = Duration::from_millis(100);
 
 /// The helper threads.
 pub struct Threads {
-    lanes: Vec<(Sender<Job>, Vec<JoinHandle<()>>)>,
-    reports: Receiver<(Lane, Report)>,
+    lanes: Vec<Crew>,
+    reports: Receiver<Done>,
+}
+
+/// The threads of a lane. Who was done last gets the next job: a few that are at it have what they
+/// need at hand, where many in turns would each begin anew.
+#[derive(Default)]
+struct Crew {
+    threads: Vec<(Sender<Job>, JoinHandle<()>)>,
+    idle: Vec<usize>,
+    queue: VecDeque<Job>,
+}
+
+/// What a thread has to tell.
+struct Done {
+    lane: usize,
+    thread: usize,
+    report: Report,
 }
 
 impl Threads {
     /// Starts a thread for each worker. Fails where the system has no more threads to give.
     pub fn start(workers: Workers, waker: Arc<Waker>) -> io::Result<Threads> {
-        let (report, reports) = unbounded();
+        let (done, reports) = channel();
         let mut lanes = Vec::new();
-        for (lane, workers) in LANES.into_iter().zip(workers) {
-            let (jobs, queue) = unbounded();
-            let mut threads = Vec::new();
-            for worker in workers {
-                let (queue, report, waker) = (queue.clone(), report.clone(), waker.clone());
-                let thread = std::thread::Builder::new()
-                    .name(format!("{lane:?}").to_lowercase())
-                    .spawn(move || work(lane, worker, &queue, &report, &waker))?;
-                threads.push(thread);
+        for (lane, workers) in workers.into_iter().enumerate() {
+            let mut crew = Crew::default();
+            for (thread, worker) in workers.into_iter().enumerate() {
+                let (jobs, queue) = channel();
+                let (done, waker) = (done.clone(), waker.clone());
+                let tell = move |report| {
+                    let told = done.send(Done { lane, thread, report }).is_ok();
+                    if let Err(error) = waker.wake() {
+                        log::error!("cannot wake the loop: {error}");
+                    }
+                    told
+                };
+                let handle = std::thread::Builder::new()
+                    .name(format!("{:?}", LANES[lane]).to_lowercase())
+                    .spawn(move || work(LANES[lane], worker, &queue, &tell))?;
+                crew.threads.push((jobs, handle));
+                crew.idle.push(thread);
             }
-            lanes.push((jobs, threads));
+            lanes.push(crew);
         }
         Ok(Threads { lanes, reports })
     }
 
     /// Gives a job to its lane.
-    pub fn post(&self, job: Job) {
+    pub fn post(&mut self, job: Job) {
         let lane = LANES.iter().position(|lane| *lane == job.lane()).expect("every lane is listed");
-        if self.lanes[lane].0.send(job).is_err() {
-            panic!("the {:?} thread ended before the server did", LANES[lane]);
+        let crew = &mut self.lanes[lane];
+        match crew.idle.pop() {
+            Some(thread) => crew.give(thread, job),
+            None => crew.queue.push_back(job),
         }
     }
 
     /// The next report, if there is one.
-    pub fn next_report(&self) -> Option<(Lane, Report)> {
-        self.reports.try_recv().ok()
+    pub fn next_report(&mut self) -> Option<(Lane, Report)> {
+        let Done { lane, thread, report } = self.reports.try_recv().ok()?;
+        let crew = &mut self.lanes[lane];
+        match crew.queue.pop_front() {
+            Some(job) => crew.give(thread, job),
+            None => crew.idle.push(thread),
+        }
+        Some((LANES[lane], report))
     }
 
     /// Waits until every job that was posted is done, and ends the threads.
     pub fn finish(&mut self) {
-        for (jobs, threads) in self.lanes.drain(..) {
-            drop(jobs);
-            for thread in threads {
+        for mut crew in self.lanes.drain(..) {
+            while let Some(job) = crew.queue.pop_front() {
+                crew.give(0, job);
+            }
+            for (jobs, thread) in crew.threads {
+                drop(jobs);
                 if thread.join().is_err() {
                     log::error!("a helper thread has panicked");
                 }
@@ -65,12 +101,20 @@ impl Threads {
     }
 }
 
+impl Crew {
+    fn give(&self, thread: usize, job: Job) {
+        let sent = self.threads[thread].0.send(job);
+        assert!(sent.is_ok(), "a helper thread ended before the server did");
+    }
+}
+
+/// Does the jobs of a queue and tells what came of them, until there is nobody to give or to be
+/// told any more.
 fn work(
     lane: Lane,
     mut worker: Box<dyn Worker>,
     jobs: &Receiver<Job>,
-    reports: &Sender<(Lane, Report)>,
-    waker: &Waker,
+    tell: &dyn Fn(Report) -> bool,
 ) {
     if matches!(lane, Lane::Writer | Lane::Sweeper | Lane::Lister)
         && let Err(error) = sys::yield_to_all()
@@ -100,11 +144,8 @@ fn work(
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        if reports.send((lane, report)).is_err() {
+        if !tell(report) {
             return; // The server has stopped.
-        }
-        if let Err(error) = waker.wake() {
-            log::error!("cannot wake the loop: {error}");
         }
     }
 }
