@@ -3,7 +3,6 @@
 
 use crate::support::machine::{Machine, Setup};
 use dredis::disk::sim::{SimDisk, SimSettings};
-use dredis::lanes::Lane;
 use std::sync::Arc;
 
 const SEEDS: u64 = 40;
@@ -70,45 +69,4 @@ fn keys_are_found_where_they_are_after_swaps_during_the_walk() {
         assert_eq!(found, KEYS, "seed {seed}");
         assert!(machine.stop());
     }
-}
-
-/// A parked command keeps what it asked for in the cache until it has run, wherever a swap has
-/// brought that.
-#[test]
-fn what_was_asked_for_before_a_swap_can_be_dropped_after_it() {
-    const CACHE_BYTES: u64 = 64 << 10;
-    const SETS: usize = 6;
-    let setup = Setup { cache_bytes: CACHE_BYTES, backlog_bytes: 1 << 20, ..Setup::default() };
-    let disk = SimDisk::new(SimSettings::default());
-    let mut first = Machine::start(Arc::new(disk.clone()), &setup).expect("a start");
-    let client = first.connect();
-    let members: Vec<String> = (0..600).map(|number| format!("member:{number}")).collect();
-    let request = |command: &str, set: usize, members: &[String]| {
-        let mut words = vec![command.to_string(), format!("set:{set}")];
-        words.extend_from_slice(members);
-        words
-    };
-    for set in 0..SETS {
-        first.call(client, &request("SADD", set, &members));
-    }
-    assert!(first.settle() && first.stop());
-    let mut machine = Machine::start(Arc::new(disk), &setup).expect("a start");
-    let (client, lister) = (machine.connect(), machine.connect());
-    for set in 0..SETS {
-        machine.call(client, &request("SMISMEMBER", set, &members[..400]));
-        machine.held = Some(Lane::Lister);
-        machine.send(lister, &request("SMEMBERS", set, &[]));
-        machine.until_held();
-        machine.call(client, &["SWAPDB", "0", "1"]);
-        machine.held = None;
-        assert!(machine.settle());
-        machine.receive(lister);
-        machine.call(client, &["SWAPDB", "0", "1"]);
-        assert!(machine.settle());
-    }
-    for number in 0..200 {
-        machine.call(client, &["EXISTS", &number.to_string()]);
-    }
-    let bytes = machine.engine.keys.cache_bytes();
-    assert!(bytes as u64 <= CACHE_BYTES, "{bytes} bytes in the cache");
 }

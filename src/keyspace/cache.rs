@@ -8,7 +8,6 @@ use crate::base::hash::name_hash;
 use crate::base::table::Table;
 use crate::layout::op::{Key, Seq};
 use crate::value::Value;
-use hashbrown::HashMap;
 
 /// What a slot costs beside the bytes of key and value, about.
 pub const SLOT_BYTES: usize = size_of::<Slot>() + 32;
@@ -31,13 +30,11 @@ pub struct Slot {
     pub seq: Seq,
     /// Unix seconds of the last access.
     pub used_s: u32,
+    /// How many parked commands asked for it.
+    pub pins: u16,
     recent: bool,
     bytes: usize,
 }
-
-/// Keys of one database that are not to be dropped, and how many parked commands asked for each. A
-/// name stays pinned whatever becomes of its slot.
-pub type Pins = HashMap<Key, u32>;
 
 /// Slots of one database.
 #[derive(Default)]
@@ -73,7 +70,8 @@ impl Cache {
         seq: Seq,
     ) -> u32 {
         let hash = name_hash(&key);
-        let mut slot = Slot { key, value, deadline, seq, used_s: 0, recent: true, bytes: 0 };
+        let mut slot =
+            Slot { key, value, deadline, seq, used_s: 0, pins: 0, recent: true, bytes: 0 };
         slot.bytes = slot.weigh();
         self.bytes += slot.bytes;
         self.slots.insert(hash, slot)
@@ -129,21 +127,15 @@ impl Cache {
     }
 
     /// Moves the clock hand over up to `steps` slots and drops those that were not used since it
-    /// last passed, that are not `pinned`, and that batch `unsettled` has not changed. Hands them
-    /// to `dropped`. Answers whether it ended at a large collection and looked at some of its
-    /// elements.
-    pub fn sweep(
-        &mut self,
-        steps: usize,
-        unsettled: Seq,
-        pinned: &Pins,
-        mut dropped: impl FnMut(Slot),
-    ) -> bool {
+    /// last passed, that no parked command asked for, and that batch `unsettled` has not changed.
+    /// Hands them to `dropped`. Answers whether it ended at a large collection and looked at some
+    /// of its elements.
+    pub fn sweep(&mut self, steps: usize, unsettled: Seq, mut dropped: impl FnMut(Slot)) -> bool {
         for _ in 0..steps.min(self.slots.places()) {
             self.hand = (self.hand + 1) % self.slots.places();
             let place = self.hand as u32;
             let Some(slot) = self.slots.get_mut(place) else { continue };
-            if slot.recent || pinned.contains_key(&slot.key) || slot.seq == unsettled {
+            if slot.recent || slot.pins > 0 || slot.seq == unsettled {
                 slot.recent = false;
             } else if slot.value.as_ref().is_some_and(|value| value.known_len() > TRIM_MIN) {
                 self.trim(place);

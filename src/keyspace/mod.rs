@@ -27,7 +27,7 @@ use crate::layout::op::{Content, DATABASES, Db, Key, Move, Op, Seq, Type};
 use crate::layout::reader::TreeReader;
 use crate::value::Value;
 use asked::Asked;
-use cache::{Cache, Pins, Slot};
+use cache::{Cache, Slot};
 use expiry::Expiry;
 use filter::Filter;
 use hashbrown::{HashMap, HashSet};
@@ -118,8 +118,6 @@ pub struct Keyspace {
     /// Collections of so many elements are renamed by a move.
     pub moved_min: usize,
     caches: [Cache; DATABASES as usize],
-    /// What parked commands asked for stays in the cache until they have run.
-    pins: [Pins; DATABASES as usize],
     filter: Filter,
     /// The same of the elements of collections.
     members: Filter,
@@ -165,7 +163,6 @@ impl Keyspace {
             no_touch: false,
             moved_min: moves::MOVED_MIN,
             caches: std::array::from_fn(|_| Cache::default()),
-            pins: std::array::from_fn(|_| Pins::default()),
             filter: Filter::new(budget / FILTER_SHARE / 2),
             members: Filter::new(budget / FILTER_SHARE / 2),
             emptied: Vec::new(),
@@ -479,20 +476,20 @@ impl Keyspace {
         })
     }
 
-    /// Keeps a key from being evicted until [`Keyspace::unpin`] is called as often.
-    pub fn pin(&mut self, db: Db, key: &Key) {
-        *self.pins[usize::from(db)].entry(key.clone()).or_default() += 1;
+    /// Keeps a slot from being evicted until [`Keyspace::unpin`] is called as often.
+    pub fn pin(&mut self, db: Db, key: &[u8]) {
+        self.change_pins(db, key, 1);
     }
 
     /// Takes back one [`Keyspace::pin`].
-    pub fn unpin(&mut self, db: Db, key: &Key) {
-        let pins = &mut self.pins[usize::from(db)];
-        let left = pins.get_mut(key).map(|pins| {
-            *pins -= 1;
-            *pins
-        });
-        if left == Some(0) {
-            pins.remove(key);
+    pub fn unpin(&mut self, db: Db, key: &[u8]) {
+        self.change_pins(db, key, -1);
+    }
+
+    fn change_pins(&mut self, db: Db, key: &[u8], by: i16) {
+        let cache = &mut self.caches[usize::from(db)];
+        if let Some(index) = cache.find(key) {
+            cache.change(index, |slot| slot.pins = slot.pins.saturating_add_signed(by));
         }
     }
 
@@ -526,8 +523,8 @@ impl Keyspace {
         while self.cache_bytes() > self.budget && vain < vain_max && trims < TRIMS_MAX {
             self.hand = (self.hand + 1) % self.caches.len();
             let (db, counts) = (self.hand as Db, &mut self.counts);
-            let (cache, pins) = (&mut self.caches[self.hand], &self.pins[self.hand]);
-            let trimmed = cache.sweep(SWEEP_STEPS, unsettled, pins, |slot| {
+            let cache = &mut self.caches[self.hand];
+            let trimmed = cache.sweep(SWEEP_STEPS, unsettled, |slot| {
                 if let Some(value) = slot.value {
                     counts.keep(db, slot.key, &value);
                 }
