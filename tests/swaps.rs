@@ -3,6 +3,7 @@
 
 use crate::support::machine::{Machine, Setup};
 use dredis::disk::sim::{SimDisk, SimSettings};
+use dredis::lanes::Lane;
 use std::sync::Arc;
 
 const SEEDS: u64 = 40;
@@ -69,4 +70,35 @@ fn keys_are_found_where_they_are_after_swaps_during_the_walk() {
         assert_eq!(found, KEYS, "seed {seed}");
         assert!(machine.stop());
     }
+}
+
+/// What a transaction made before its SWAPDB is not in the tree when the walk goes over that.
+#[test]
+fn a_key_made_before_a_swap_in_a_transaction_is_found_after_the_walk() {
+    let setup = Setup { cache_bytes: 3000, ..Setup::default() };
+    let disk = SimDisk::new(SimSettings::default());
+    let mut machine = Machine::start(Arc::new(disk), &setup).expect("a start");
+    let client = machine.connect();
+    machine.call(client, &["SET", "other", "1"]);
+    assert!(machine.settle());
+    machine.send_bytes(client, b"MULTI\r\nSET key value\r\nSWAPDB 0 1\r\nEXEC\r\nSELECT 1\r\n");
+    while !machine.engine.keys.has_moves() {
+        machine.turn();
+    }
+    while machine.engine.keys.has_moves() {
+        machine.turn();
+    }
+    machine.held = Some(Lane::Writer);
+    while !machine.engine.keys.is_filter_complete() {
+        machine.turn();
+    }
+    while machine.engine.is_waiting(client) {
+        machine.turn();
+    }
+    machine.receive(client);
+    for number in 0..100 {
+        assert_eq!(machine.call(client, &["GET", &format!("absent:{number}")]), b"$-1\r\n");
+        machine.turn();
+    }
+    assert_eq!(machine.call(client, &["GET", "key"]), b"$5\r\nvalue\r\n");
 }

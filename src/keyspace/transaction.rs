@@ -11,10 +11,10 @@ use super::cache::{Cache, Slot};
 use super::load::Miss;
 use super::mutate::FREED_AT_ONCE_MAX;
 use super::sizes::Sizes;
-use super::{Keyspace, SlotId, Stop, Want, cannot_read};
+use super::{Keyspace, SlotId, Stop, Want, cannot_read, name_hash};
 use crate::backlog::weight;
 use crate::base::bytes::Bytes;
-use crate::layout::op::{Content, DATABASES, Db, Key, Move, Seq};
+use crate::layout::op::{Content, DATABASES, Db, Key, Move, Op, Seq};
 use crate::value::order::Pair;
 use crate::value::{Encoding, Value};
 use hashbrown::{HashMap, HashSet};
@@ -224,6 +224,10 @@ impl Keyspace {
                     db if db == other => one,
                     db => db,
                 };
+            }
+            if let Op::Make(db, key, _) = op {
+                // No walk finds it before the tree has it.
+                self.filter.add(name_hash(*db, key));
             }
         }
     }
