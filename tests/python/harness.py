@@ -6,7 +6,9 @@ Deliberately does not know what any test looks for.
 """
 
 import atexit
+import csv
 import fcntl
+import io
 import os
 import shutil
 import signal
@@ -339,6 +341,16 @@ def run(*words, **options):
     if done.returncode:
         raise RuntimeError("%s: %s" % (" ".join(words), (done.stderr or done.stdout).strip()))
     return done.stdout
+
+
+def redis_benchmark(server, clients, requests, keys_range, *what):
+    """The row that redis-benchmark prints of one test: `rps`, `p99_latency_ms` and others."""
+    text = run("redis-benchmark", "-h", HOST, "-p", str(server.port), "-c", str(clients), "-n",
+               str(requests), "-r", str(keys_range), "--csv", *what)
+    rows = list(csv.DictReader(io.StringIO(text)))
+    if len(rows) != 1:
+        raise RuntimeError("redis-benchmark answered: %s" % text)
+    return rows[0]
 
 
 _undo = []

@@ -4,8 +4,8 @@
 //! A job and the report about it are two turns, so that anything may come between them; within a
 //! lane of one worker both keep their order. The same seed on the same disk gives the same calls
 //! of the disk. The wall clock stands still but for [`Machine::advance`]; the other one runs with
-//! the turns.
-//! Knows no scripts and no crashes: when the disk is down, the engine finds out by itself.
+//! the turns. Knows no scripts and no crashes: when the disk is down, the engine finds out by
+//! itself.
 
 use super::words;
 use dredis::base::rng::Rng;
@@ -187,13 +187,13 @@ impl Machine {
         let report_first = self.jobs[lane].is_empty() || self.rng.below(2) == 0;
         if report_first && let Some(report) = self.reports[lane].pop_front() {
             self.engine.take_report(LANES[lane], report);
-        } else if !self.jobs[lane].is_empty() {
+        } else {
             self.work(lane);
         }
         self.go_on();
     }
 
-    /// One of the jobs that the workers of a lane have begun is done.
+    /// One of the jobs that the workers of a lane have begun is done, if there is one.
     fn work(&mut self, lane: usize) {
         let begun = self.jobs[lane].len().min(self.workers[lane].len());
         let worker = if begun > 1 { self.rng.index(begun) } else { 0 };
