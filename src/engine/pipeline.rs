@@ -26,7 +26,7 @@ const HOLD_US: u64 = 3_000;
 /// and so long where nobody else does.
 const HOLD_ALONE_US: u64 = 5_000;
 /// Together with what the journal took the wait is to stay below this,
-const HOLD_WITH_JOURNAL_US: u64 = 7_000;
+const HOLD_WITH_JOURNAL_US: u64 = 12_000;
 /// but is never shorter than what the writer needs for a key or two.
 const HOLD_MIN_US: u64 = 1_500;
 /// A group of more batches than this is not waited for: the server is not idle.
