@@ -7,7 +7,7 @@
 use crate::command::Grant;
 use crate::command::client::Replies;
 use crate::keyspace::Error;
-use crate::layout::op::{Db, Key, Seq};
+use crate::layout::op::Seq;
 use crate::resp::{Limits, Parsed, Parser};
 use std::collections::VecDeque;
 
@@ -29,8 +29,6 @@ pub struct Session {
     gates: VecDeque<Gate>,
     /// What the command under way waits for.
     pub parked: Option<Parked>,
-    /// Keys that it has asked for: pinned in the cache until it is done.
-    pub pinned: Vec<(Db, Key)>,
     /// Its commands wait until it has read replies.
     pub held: bool,
     /// Which replies the client wanted when the command under way began.

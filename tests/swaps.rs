@@ -102,3 +102,55 @@ fn a_key_made_before_a_swap_in_a_transaction_is_found_after_the_walk() {
     }
     assert_eq!(machine.call(client, &["GET", "key"]), b"$5\r\nvalue\r\n");
 }
+
+/// A parked command keeps what it asked for in the cache until it has run, wherever a swap has
+/// brought that: one of somebody else's while it waits, or one of its own transaction.
+#[test]
+fn what_was_asked_for_before_a_swap_can_be_dropped_after_it() {
+    const CACHE_BYTES: u64 = 64 << 10;
+    const SETS: usize = 6;
+    for own_swap in [false, true] {
+        let setup = Setup { cache_bytes: CACHE_BYTES, backlog_bytes: 1 << 20, ..Setup::default() };
+        let disk = SimDisk::new(SimSettings::default());
+        let mut first = Machine::start(Arc::new(disk.clone()), &setup).expect("a start");
+        let client = first.connect();
+        let members: Vec<String> = (0..600).map(|number| format!("member:{number}")).collect();
+        let request = |command: &str, set: usize, members: &[String]| {
+            let mut words = vec![command.to_string(), format!("set:{set}")];
+            words.extend_from_slice(members);
+            words
+        };
+        for set in 0..SETS {
+            first.call(client, &request("SADD", set, &members));
+        }
+        assert!(first.settle() && first.stop());
+        let mut machine = Machine::start(Arc::new(disk), &setup).expect("a start");
+        let (client, lister) = (machine.connect(), machine.connect());
+        for set in 0..SETS {
+            machine.call(client, &request("SMISMEMBER", set, &members[..400]));
+            machine.held = Some(Lane::Lister);
+            let listing = request("SMEMBERS", set, &[]);
+            if own_swap {
+                machine.call(lister, &["MULTI"]);
+                machine.call(lister, &listing);
+                machine.call(lister, &["SWAPDB", "0", "1"]);
+                machine.send(lister, &["EXEC"]);
+                machine.until_held();
+            } else {
+                machine.send(lister, &listing);
+                machine.until_held();
+                machine.call(client, &["SWAPDB", "0", "1"]);
+            }
+            machine.held = None;
+            assert!(machine.settle());
+            machine.receive(lister);
+            machine.call(client, &["SWAPDB", "0", "1"]);
+            assert!(machine.settle());
+        }
+        for number in 0..200 {
+            machine.call(client, &["EXISTS", &number.to_string()]);
+        }
+        let bytes = machine.engine.keys.cache_bytes();
+        assert!(bytes as u64 <= CACHE_BYTES, "{bytes} bytes in the cache, {own_swap}");
+    }
+}

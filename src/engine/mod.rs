@@ -133,9 +133,8 @@ impl Engine {
         } else if self.paused.client().is_some() {
             return self.leaving.push(id);
         }
-        if let Some(mut session) = self.sessions.remove(&id) {
-            self.unpin(&mut session);
-        }
+        self.sessions.remove(&id);
+        self.keys.unpin(id);
         self.clients.remove(id);
         self.waiting.forget(id);
     }
@@ -304,7 +303,7 @@ impl Engine {
                     session.gate(start, shown);
                 }
                 session.grant = None;
-                self.unpin(session);
+                self.keys.unpin(id);
                 session.consume(end);
                 // Behind SHUTDOWN nothing runs any more.
                 !session.unread().is_empty() && self.server.shutdown.is_none()
@@ -412,8 +411,7 @@ impl Engine {
             | Need::ElementStep { db, ref key, .. }
             | Need::ElementSample { db, ref key, .. } => {
                 // What is answered is noted there, or counts for nothing.
-                self.keys.pin(db, key);
-                session.pinned.push((db, key.clone()));
+                self.keys.pin(id, db, key);
                 self.ask(id, need);
             }
             Need::Step { db, position, count } => self.post(Job::Step(id, db, position, count)),
@@ -476,7 +474,7 @@ impl Engine {
     fn fail_parked(&mut self, id: ClientId, error: &Error) {
         let Some(mut session) = self.sessions.remove(&id) else { return };
         session.grant = None; // It was for this command.
-        self.unpin(&mut session);
+        self.keys.unpin(id);
         let client = self.clients.get(id);
         let protocol = client.map(|client| client.protocol).unwrap_or_default();
         if client.is_some_and(|client| client.queue.is_some()) {
@@ -489,13 +487,6 @@ impl Engine {
         session.consume(end);
         self.mute(id, &mut session, start);
         self.sessions.insert(id, session);
-    }
-
-    /// Lets keys be evicted that were pinned for a command: it is done.
-    fn unpin(&mut self, session: &mut Session) {
-        for (db, key) in session.pinned.drain(..) {
-            self.keys.unpin(db, &key);
-        }
     }
 
     /// Disconnects a client, now or once it has its replies.

@@ -195,8 +195,7 @@ impl Engine {
             if let Err(Stop::Error(error)) = &result {
                 parked.failed = Some(error.clone());
             } else {
-                self.keys.pin(miss.db, &miss.key);
-                session.pinned.push((miss.db, miss.key.clone()));
+                self.keys.pin(id, miss.db, &miss.key);
             }
             parked.loads = parked.loads.saturating_sub(1);
             if parked.loads == 0 {

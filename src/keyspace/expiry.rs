@@ -5,7 +5,7 @@
 //! `hints`), and the near ones here, in the order of their deadlines, at most [`NEAR_MAX`]. A hint
 //! only says "look at this key": its deadline may have moved since.
 
-use crate::layout::op::{Db, Key};
+use crate::layout::op::{Db, Key, swapped};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
@@ -54,13 +54,8 @@ impl Expiry {
 
     /// Two databases have changed places.
     pub fn swap(&mut self, one: Db, other: Db) {
-        let swapped = |db| match db {
-            db if db == one => other,
-            db if db == other => one,
-            db => db,
-        };
-        let near = std::mem::take(&mut self.near);
-        self.near = near.into_iter().map(|(ms, db, key)| (ms, swapped(db), key)).collect();
+        let near = std::mem::take(&mut self.near).into_iter();
+        self.near = near.map(|(ms, db, key)| (ms, swapped(db, one, other), key)).collect();
     }
 
     /// The next deadline that is known here.

@@ -99,6 +99,9 @@ struct Load {
     outdated: bool,
 }
 
+/// Who has slots pinned: the number of a client.
+pub type Owner = u64;
+
 /// All keys of all databases.
 pub struct Keyspace {
     /// What is not yet in the tree.
@@ -118,6 +121,9 @@ pub struct Keyspace {
     /// Collections of so many elements are renamed by a move.
     pub moved_min: usize,
     caches: [Cache; DATABASES as usize],
+    /// The slots that are pinned for parked commands, by client. They go with their database where
+    /// that changes places, as the caches do.
+    pinned: HashMap<Owner, Vec<(Db, Key)>>,
     filter: Filter,
     /// The same of the elements of collections.
     members: Filter,
@@ -163,6 +169,7 @@ impl Keyspace {
             no_touch: false,
             moved_min: moves::MOVED_MIN,
             caches: std::array::from_fn(|_| Cache::default()),
+            pinned: HashMap::new(),
             filter: Filter::new(budget / FILTER_SHARE / 2),
             members: Filter::new(budget / FILTER_SHARE / 2),
             emptied: Vec::new(),
@@ -476,21 +483,29 @@ impl Keyspace {
         })
     }
 
-    /// Keeps a slot from being evicted until [`Keyspace::unpin`] is called as often.
-    pub fn pin(&mut self, db: Db, key: &[u8]) {
-        self.change_pins(db, key, 1);
+    /// Keeps a slot from being evicted until [`Keyspace::unpin`] is called for the same client,
+    /// whose parked command has asked for it.
+    pub fn pin(&mut self, by: Owner, db: Db, key: &Key) {
+        if self.change_pins(db, key, 1) {
+            self.pinned.entry(by).or_default().push((db, key.clone()));
+        }
     }
 
-    /// Takes back one [`Keyspace::pin`].
-    pub fn unpin(&mut self, db: Db, key: &[u8]) {
-        self.change_pins(db, key, -1);
+    /// Takes back what a client has pinned: the command is done.
+    pub fn unpin(&mut self, by: Owner) {
+        for (db, key) in self.pinned.remove(&by).unwrap_or_default() {
+            self.change_pins(db, &key, -1);
+        }
     }
 
-    fn change_pins(&mut self, db: Db, key: &[u8], by: i16) {
+    /// Answers whether there is such a slot.
+    fn change_pins(&mut self, db: Db, key: &[u8], by: i16) -> bool {
         let cache = &mut self.caches[usize::from(db)];
-        if let Some(index) = cache.find(key) {
+        let found = cache.find(key);
+        if let Some(index) = found {
             cache.change(index, |slot| slot.pins = slot.pins.saturating_add_signed(by));
         }
+        found.is_some()
     }
 
     /// The writer is done with what it took; `failed` it could not bring into the tree.

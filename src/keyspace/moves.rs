@@ -6,7 +6,7 @@
 
 use super::load::Want;
 use super::{Keyspace, Need, SlotId, Stop, name_hash};
-use crate::layout::op::{Db, Move, Op, Seq};
+use crate::layout::op::{Db, Move, Op, Seq, swapped};
 use crate::value::Value;
 
 /// A collection of fewer elements than this, all in memory, is renamed by writing it anew.
@@ -58,9 +58,8 @@ impl Keyspace {
     pub fn swap(&mut self, one: Db, other: Db) {
         self.note_swap(one, other);
         self.begin_move(Move::Swap(one, other));
-        self.caches.swap(usize::from(one), usize::from(other));
+        self.swap_caches(one, other);
         self.sizes.swap(one, other);
-        self.expiry.swap(one, other);
         for db in [one, other] {
             self.forget_asked_of(db);
             self.counts.forget(db);
@@ -70,6 +69,15 @@ impl Keyspace {
         self.filter.set_complete(false);
         // Hints on disk speak of the databases as they were.
         self.walk_wanted = true;
+    }
+
+    /// Has the caches of two databases change places, and what names the slots in them.
+    pub(super) fn swap_caches(&mut self, one: Db, other: Db) {
+        self.caches.swap(usize::from(one), usize::from(other));
+        self.expiry.swap(one, other);
+        for (db, _) in self.pinned.values_mut().flatten() {
+            *db = swapped(*db, one, other);
+        }
     }
 
     fn begin_move(&mut self, places: Move) {

@@ -14,7 +14,7 @@ use super::sizes::Sizes;
 use super::{Keyspace, SlotId, Stop, Want, cannot_read, name_hash};
 use crate::backlog::weight;
 use crate::base::bytes::Bytes;
-use crate::layout::op::{Content, DATABASES, Db, Key, Move, Op, Seq};
+use crate::layout::op::{Content, DATABASES, Db, Key, Move, Op, Seq, swapped};
 use crate::value::order::Pair;
 use crate::value::{Encoding, Value};
 use hashbrown::{HashMap, HashSet};
@@ -141,8 +141,7 @@ impl Keyspace {
                 self.retire(Some(made));
             }
             Undo::Swap(one, other) => {
-                self.caches.swap(usize::from(one), usize::from(other));
-                self.expiry.swap(one, other);
+                self.swap_caches(one, other);
             }
         }
     }
@@ -219,11 +218,7 @@ impl Keyspace {
         }
         for op in &mut self.ops {
             if let Some(db) = op.db_mut() {
-                *db = match *db {
-                    db if db == one => other,
-                    db if db == other => one,
-                    db => db,
-                };
+                *db = swapped(*db, one, other);
             }
             if let Op::Make(db, key, _) = op {
                 // No walk finds it before the tree has it.

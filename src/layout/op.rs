@@ -128,6 +128,15 @@ impl Move {
     }
 }
 
+/// Where something of database `db` is once databases `one` and `other` have changed places.
+pub fn swapped(db: Db, one: Db, other: Db) -> Db {
+    match db {
+        db if db == one => other,
+        db if db == other => one,
+        db => db,
+    }
+}
+
 impl Op {
     /// The database that it speaks of, to change it; `None` for a move.
     pub fn db_mut(&mut self) -> Option<&mut Db> {
