@@ -306,7 +306,8 @@ impl Entry {
         self.elements.get_or_insert_default().lay(element, content, seq);
     }
 
-    /// Lays what is newer over this.
+    /// Lays what is newer over this, in time for what is here: that is what a layer takes, where
+    /// the newer may be a million elements.
     pub(super) fn lay_entry(&mut self, newer: Entry) {
         self.newest = newer.newest;
         if newer.core.fate.clears() {
@@ -317,9 +318,11 @@ impl Entry {
         }
         self.core.expires = newer.core.expires.or(self.core.expires);
         if let Some(mut elements) = newer.elements {
-            while let Some(unwritten) = elements.pop() {
-                self.lay(unwritten.element, unwritten.content, unwritten.oldest);
+            let mut older = self.elements.take().unwrap_or_default();
+            while let Some(unwritten) = older.table.youngest().and_then(|at| older.remove(at)) {
+                elements.lay_under(unwritten);
             }
+            self.elements = Some(elements);
         }
     }
 
@@ -390,7 +393,7 @@ impl Entry {
 impl Elements {
     fn lay(&mut self, element: Element, content: Option<Content>, seq: Seq) {
         match self.table.find(element_hash(&element), |other| other.element == element) {
-            None => self.push(Unwritten { element, content, oldest: seq }),
+            None => _ = self.push(Unwritten { element, content, oldest: seq }),
             Some(place) => {
                 let unwritten = self.table.get_mut(place).expect("it was just found");
                 self.bytes -= unwritten.bytes();
@@ -400,10 +403,24 @@ impl Elements {
         }
     }
 
-    fn push(&mut self, unwritten: Unwritten) {
+    /// Lays what is older than all that is here under it.
+    fn lay_under(&mut self, older: Unwritten) {
+        let hash = element_hash(&older.element);
+        let place = match self.table.find(hash, |other| other.element == older.element) {
+            None => self.push(older),
+            Some(place) => {
+                let unwritten = self.table.get_mut(place).expect("it was just found");
+                unwritten.oldest = older.oldest;
+                place
+            }
+        };
+        self.table.make_oldest(place);
+    }
+
+    fn push(&mut self, unwritten: Unwritten) -> u32 {
         self.bytes += unwritten.bytes();
         let hash = element_hash(&unwritten.element);
-        self.table.insert(hash, unwritten);
+        self.table.insert(hash, unwritten)
     }
 
     fn pop(&mut self) -> Option<Unwritten> {

@@ -515,4 +515,31 @@ mod tests {
         backlog.applied(&[(0, b"gone"[..].into())]);
         assert_eq!(backlog.applied_seq(), 0, "the tree lacks a of batch 1");
     }
+
+    #[test]
+    fn elements_that_failed_go_back_below_newer_ones() {
+        let put = |name: &str, content: &str| {
+            let element = Element::Field(name.as_bytes().into());
+            Op::Put(0, b"h"[..].into(), element, content.as_bytes().into())
+        };
+        let mut backlog = durable(&[&[put("a", "1")], &[put("b", "1")], &[put("c", "1")]]);
+        backlog.take(usize::MAX, None).expect("there are elements");
+        for newer in [put("d", "2"), put("b", "2")] {
+            backlog.record([newer].into_iter());
+        }
+        backlog.submit();
+        backlog.synced(backlog.issued());
+        backlog.applied(&[(0, b"h"[..].into())]);
+        assert_eq!(backlog.applied_seq(), 0, "the tree lacks a of batch 1");
+        let layer = backlog.take(usize::MAX, None).expect("there are elements");
+        let changes: Vec<_> = layer.changes().collect();
+        let all: Vec<_> = changes[0]
+            .elements
+            .iter()
+            .map(|(element, content)| {
+                [&**element.name(), &**content.expect("none is removed")].concat()
+            })
+            .collect();
+        assert_eq!(all, [b"a1", b"b2", b"c1", b"d2"]);
+    }
 }

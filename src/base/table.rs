@@ -176,6 +176,17 @@ impl<T> Table<T> {
         Some(self.place(place).younger).filter(|younger| *younger != NONE)
     }
 
+    /// The place of the youngest value.
+    pub fn youngest(&self) -> Option<u32> {
+        (self.youngest != NONE).then_some(self.youngest)
+    }
+
+    /// Makes a value the oldest one.
+    pub fn make_oldest(&mut self, place: u32) {
+        self.unlink(place);
+        self.link_behind(place, NONE);
+    }
+
     /// Makes a value as old as `older` says of those that stay older than it: moves it to where
     /// `older` is false for the next one. Steps over those for which it is true.
     pub fn age(&mut self, place: u32, older: impl Fn(&T) -> bool) {

@@ -486,6 +486,8 @@ impl Engine {
         self.pipeline.full = was_full || (self.pipeline.full && !self.keys.backlog.is_written());
         if was_full {
             self.note_full();
+        } else {
+            self.pipeline.retry_us = 0; // There was room, perhaps there is more.
         }
         self.pipeline.last_space_us = 0;
         self.check_room();

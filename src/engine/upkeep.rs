@@ -226,10 +226,13 @@ impl Engine {
         }
     }
 
-    /// Some of the trash was removed.
+    /// Some of the trash was removed. The rest comes with the next rounds; on a full disk at once.
     pub(super) fn swept(&mut self, is_more: bool) {
         if is_more {
             self.upkeep.trash_since_us = Some(0);
+        }
+        if self.server.refusing.is_some() {
+            self.mind_trash();
         }
     }
 
