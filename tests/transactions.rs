@@ -104,6 +104,37 @@ fn a_transaction_with_too_large_effects_changes_nothing() {
 }
 
 #[test]
+fn a_value_that_is_too_large_for_a_batch_is_not_stored() {
+    let disk = SimDisk::new(SimSettings::default());
+    let mut first = machine(&disk, Setup::default());
+    let client = first.connect();
+    let name = "m".repeat(400);
+    for number in 0..10 {
+        let member = format!("{name}{number}");
+        first.call(client, &["SADD", "set", &member]);
+        first.call(client, &["ZADD", "zset", "1", &member]);
+        first.call(client, &["HSET", "hash", &member, "1"]);
+    }
+    first.call(client, &["SET", "kept", "as it was"]);
+    assert!(first.stop());
+    let mut machine = machine(&disk, Setup { batch_bytes: 3000, ..Setup::default() });
+    let client = machine.connect();
+    for words in [
+        &["COPY", "hash", "kept", "REPLACE"][..],
+        &["SUNIONSTORE", "kept", "set"],
+        &["ZUNIONSTORE", "kept", "1", "zset"],
+        &["ZRANGESTORE", "kept", "zset", "0", "-1"],
+    ] {
+        let refused = machine.call(client, words);
+        let text = refused.escape_ascii();
+        assert!(refused.starts_with(b"-ERR the command has"), "{words:?}: {text}");
+        assert_eq!(machine.call(client, &["GET", "kept"]), b"$9\r\nas it was\r\n", "{words:?}");
+    }
+    assert_eq!(machine.call(client, &["ZRANGESTORE", "kept", "zset", "0", "1"]), b":2\r\n");
+    machine.engine.keys.check().expect("memory is what the ops made");
+}
+
+#[test]
 fn a_queue_has_the_bound_of_a_batch() {
     let disk = SimDisk::new(SimSettings::default());
     let mut machine = machine(&disk, Setup { batch_bytes: 1500, ..Setup::default() });

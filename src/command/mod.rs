@@ -19,6 +19,7 @@ pub use crate::keyspace::{Error, Grant, Keyspace, Need, Program, Ranging, SlotId
 pub use crate::layout::op::{Content, Db, Key};
 pub use crate::resp::Args;
 pub use crate::resp::Reply;
+use crate::value::Value;
 use client::{Client, ClientId, Clients};
 use server::Server;
 pub use table::{Command, KeySpec};
@@ -96,6 +97,26 @@ impl Cx<'_, '_> {
     pub fn admit_reply(&self, bytes: usize) -> Result<()> {
         let bytes_max = self.server.config.reply_bytes;
         if bytes as u64 > bytes_max { Err(reply_too_long(bytes_max).into()) } else { Ok(()) }
+    }
+
+    /// Makes a key this collection, or absent where it has no elements; answers how many it has.
+    /// One that is too large for a batch is an error, and changes nothing.
+    pub fn store(&mut self, slot: SlotId, value: Value) -> Result<usize> {
+        self.server.admit_batch(value.bytes())?;
+        let count = value.known_len();
+        self.keys.remove(slot);
+        if count > 0 {
+            self.keys.make(slot, value);
+        }
+        Ok(count)
+    }
+
+    /// Makes `to` what `from` is, value and deadline; `from` was opened as a whole. Where that is
+    /// too large for a batch it is an error, and changes nothing.
+    pub fn copy(&mut self, from: SlotId, to: SlotId) -> Result<()> {
+        self.server.admit_batch(self.keys.value(from).map_or(0, Value::bytes))?;
+        self.keys.copy(from, to);
+        Ok(())
     }
 
     /// Chance that stays the same when the command runs again: what it chooses once is read for it

@@ -1,8 +1,8 @@
 //! The server as commands see it: configuration, figures, and what they ask of the event loop.
 
-use super::Error;
 use super::profile::Profile;
 use super::scripts::Scripts;
+use super::{Error, Result};
 use crate::base::rng::Rng;
 use crate::config::Config;
 use crate::disk::Space;
@@ -124,6 +124,19 @@ pub struct Server {
 }
 
 impl Server {
+    /// Refuses changes of about so many bytes where that is too much for a batch.
+    pub fn admit_batch(&self, bytes: usize) -> Result<()> {
+        let bytes_max = self.config.batch_bytes;
+        if bytes as u64 <= bytes_max {
+            return Ok(());
+        }
+        let text = format!(
+            "ERR the command has {bytes} bytes and a batch at most {bytes_max}; split it, or \
+             raise DREDIS_BATCH_BYTES"
+        );
+        Err(Error::new(text).into())
+    }
+
     /// Whether the journal may grow. Writers wait where it is half as long again as it should be:
     /// the checkpoint that shortens it waits for something. What frees room may go further.
     pub fn journal_has_room(&self, frees: bool) -> bool {

@@ -168,7 +168,7 @@ fn relocate(cx: &mut Cx<'_, '_>, from: SlotId, to: SlotId) -> Result<()> {
         await_no_backup(cx)?;
         cx.keys.move_key(from, to);
     } else {
-        cx.keys.copy(from, to);
+        cx.copy(from, to)?;
         cx.keys.remove(from);
     }
     Ok(())
@@ -205,7 +205,7 @@ fn copy(cx: &mut Cx<'_, '_>) -> Result {
     }
     let both = carry(cx, source, (db, target), replace, Want::Whole, Use::Read)?;
     if let Some((from, to)) = both {
-        cx.keys.copy(from, to);
+        cx.copy(from, to)?;
     }
     cx.reply.int(i64::from(both.is_some()));
     Ok(Done)

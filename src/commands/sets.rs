@@ -332,11 +332,7 @@ fn store_combined(cx: &mut Cx<'_, '_>, algebra: Algebra) -> Result {
     for member in operands.combine(cx.keys, algebra, usize::MAX)? {
         result.insert(member.clone());
     }
-    let count = result.elements().known_len();
-    cx.keys.remove(target);
-    if count > 0 {
-        cx.keys.make(target, Value::Set(Box::new(result)));
-    }
+    let count = cx.store(target, Value::Set(Box::new(result)))?;
     cx.reply.count(count);
     Ok(Done)
 }

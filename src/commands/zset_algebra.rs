@@ -128,7 +128,7 @@ fn store_combined(cx: &mut Cx<'_, '_>, operation: Operation) -> Result {
     let (request, target) = (request?, target?); // All are read before the command runs again.
     let members = request.combine(cx.keys).into_iter();
     let pairs = members.filter_map(|(score, member)| Some((Score::new(score)?, member)));
-    let count = store(cx.keys, target, pairs.collect());
+    let count = store(cx, target, pairs.collect())?;
     cx.reply.count(count);
     Ok(Done)
 }

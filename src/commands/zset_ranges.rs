@@ -8,9 +8,7 @@ use super::{integer, is};
 use crate::base::bytes::Bytes;
 use crate::base::score::Score;
 use crate::command::table::{DENYOOM, FAST, Flags, KEY1, KEYS2, READ, WRITE, row};
-use crate::command::{
-    Args, Command, Cx, Done, Keyspace, Ranging, Result, SYNTAX, SlotId, Use, Want, fail,
-};
+use crate::command::{Args, Command, Cx, Done, Ranging, Result, SYNTAX, SlotId, Use, Want, fail};
 use crate::resp::Shape;
 use crate::value::order::Pair;
 use crate::value::{Bound, Bounds, Count, MemberRange, Order, Ranked, Value, ZsetValue};
@@ -150,21 +148,16 @@ fn zrangestore(cx: &mut Cx<'_, '_>) -> Result {
     let source = members_of(cx, args.get(2), &range, Use::Read);
     let target = cx.open(args.get(1), Want::Meta);
     let (source, target) = (source?, target?); // Both are read before the command runs again.
-    let count = store(cx.keys, target, source.map_or_else(Vec::new, |(_, pairs)| pairs));
+    let count = store(cx, target, source.map_or_else(Vec::new, |(_, pairs)| pairs))?;
     cx.reply.count(count);
     Ok(Done)
 }
 
 /// Makes a key a sorted set of these members, or absent where there are none; answers how many.
-pub(super) fn store(keys: &mut Keyspace, slot: SlotId, pairs: Vec<Pair>) -> usize {
-    let count = pairs.len();
-    keys.remove(slot);
-    if count > 0 {
-        let mut zset = ZsetValue::unknown(Count::AtLeast(0));
-        zset.complete(pairs.into_iter().map(|(score, member)| (member, score)));
-        keys.make(slot, Value::Zset(Box::new(zset)));
-    }
-    count
+pub(super) fn store(cx: &mut Cx<'_, '_>, slot: SlotId, pairs: Vec<Pair>) -> Result<usize> {
+    let mut zset = ZsetValue::unknown(Count::AtLeast(0));
+    zset.complete(pairs.into_iter().map(|(score, member)| (member, score)));
+    cx.store(slot, Value::Zset(Box::new(zset)))
 }
 
 /// Replies with the number of members whose score is in a range.

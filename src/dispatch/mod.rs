@@ -409,7 +409,7 @@ fn admit_disk(ground: &Ground<'_>, frees: bool) -> Result<(), Stop> {
 /// is too much for a batch.
 fn admit_bytes(ground: &Ground<'_>, frees: bool, bytes: usize) -> Result<(), Stop> {
     let config = &ground.server.config;
-    admit_batch(ground, bytes)?;
+    ground.server.admit_batch(bytes)?;
     // What frees room may go a quarter beyond the bound; a batch larger than the bound goes alone.
     let bound = config.backlog_bytes as usize;
     let bound = if frees { bound + bound / 4 } else { bound };
@@ -419,18 +419,6 @@ fn admit_bytes(ground: &Ground<'_>, frees: bool, bytes: usize) -> Result<(), Sto
         return Err(Stop::Park(Need::Room));
     }
     Ok(())
-}
-
-fn admit_batch(ground: &Ground<'_>, bytes: usize) -> Result<(), Stop> {
-    let bytes_max = ground.server.config.batch_bytes;
-    if bytes as u64 <= bytes_max {
-        return Ok(());
-    }
-    let text = format!(
-        "ERR the command has {bytes} bytes and a batch at most {bytes_max}; split it, or raise \
-         DREDIS_BATCH_BYTES"
-    );
-    Err(Error::new(text).into())
 }
 
 fn unknown(args: Args<'_>) -> Error {

@@ -5,7 +5,7 @@
 //! tells others that the server is busy. A script that lacks something of the tree ends, all that
 //! it did is taken back, and it runs again from its start once that is loaded.
 
-use super::{Caller, Ground, admit_batch, admit_disk, note, run};
+use super::{Caller, Ground, admit_disk, note, run};
 use crate::command::scripts::{self, Answer, Ask, Order, Outcome, Routine, Run};
 use crate::command::table::{FREES, NOSCRIPT, WRITE};
 use crate::command::{Command, Error, Program, Stop};
@@ -164,7 +164,7 @@ impl Script {
             }
             Err(stop) => return Err(stop),
         }
-        admit_batch(ground, ground.keys.batch_bytes())?;
+        ground.server.admit_batch(ground.keys.batch_bytes())?;
         Ok(bytes)
     }
 

@@ -7,7 +7,7 @@
 //! transaction of one.
 
 use super::script::{self, Came, Script};
-use super::{Caller, Ground, admit_batch, admit_bytes, admit_disk, measure, note, run};
+use super::{Caller, Ground, admit_bytes, admit_disk, measure, note, run};
 use crate::command::client::Queue;
 use crate::command::table::{FREES, NO_MULTI, WRITE};
 use crate::command::{Command, Error, Need, Program, Stop};
@@ -68,7 +68,7 @@ pub(super) fn queue(
     let bytes = queue.map_or(0, |queue| queue.bytes) + weight(args);
     let admitted = match command.flags.has(NO_MULTI) {
         true => Err(Error::fixed("ERR Command not allowed inside a transaction").into()),
-        false => admit_batch(ground, bytes),
+        false => ground.server.admit_batch(bytes),
     };
     note(ground, caller, |client| {
         let Some(queue) = &mut client.queue else { return };
@@ -320,6 +320,6 @@ impl Running {
         if self.replies.len() as u64 > reply_max {
             return Err(reply_too_long(reply_max).into());
         }
-        admit_batch(ground, ground.keys.batch_bytes())
+        ground.server.admit_batch(ground.keys.batch_bytes())
     }
 }
