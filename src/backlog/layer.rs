@@ -6,6 +6,8 @@ use crate::base::variant::{Step, step};
 use crate::layout::op::{
     Change, Content, Core, DATABASES, Db, Element, Fate, Key, KeyChange, Op, Seq,
 };
+use std::iter::Sum;
+use std::ops::{AddAssign, SubAssign};
 
 /// What one key costs beside its bytes, about: its place and its part of the index.
 const ENTRY_BYTES: usize = 32 + size_of::<Entry>();
@@ -19,6 +21,42 @@ const INLINE_BYTES: usize = 23;
 /// How many ops [`Layer::warm`] takes.
 pub(super) const WARM_OPS: usize = 16;
 
+/// What unwritten changes need until they are in the tree, about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// Bytes of memory.
+    pub bytes: usize,
+    /// Keys that may need new directories.
+    pub new_keys: usize,
+    /// Elements that may need new files: those of sets are links, and need none.
+    pub new_files: usize,
+}
+
+impl AddAssign for Weight {
+    fn add_assign(&mut self, other: Weight) {
+        self.bytes += other.bytes;
+        self.new_keys += other.new_keys;
+        self.new_files += other.new_files;
+    }
+}
+
+impl SubAssign for Weight {
+    fn sub_assign(&mut self, other: Weight) {
+        self.bytes -= other.bytes;
+        self.new_keys -= other.new_keys;
+        self.new_files -= other.new_files;
+    }
+}
+
+impl Sum for Weight {
+    fn sum<I: Iterator<Item = Weight>>(weights: I) -> Weight {
+        weights.fold(Weight::default(), |mut sum, weight| {
+            sum += weight;
+            sum
+        })
+    }
+}
+
 /// The unwritten changes of one key.
 #[derive(Clone)]
 pub(super) struct Entry {
@@ -29,14 +67,14 @@ pub(super) struct Entry {
     oldest: Seq,
     /// The newest one.
     pub(super) newest: Seq,
-    bytes: usize,
+    weight: Weight,
 }
 
 /// The unwritten elements of one key, by age.
 #[derive(Clone, Default)]
 struct Elements {
     table: Table<Unwritten>,
-    bytes: usize,
+    weight: Weight,
 }
 
 #[derive(Clone)]
@@ -53,8 +91,7 @@ pub struct Layer {
     pub(super) dbs: [DbLayer; DATABASES as usize],
     /// Deadlines to be filed as expiry hints: minute, database, key.
     pub hints: Vec<(u64, Db, Key)>,
-    pub(super) bytes: usize,
-    pub(super) new_keys: usize,
+    pub(super) weight: Weight,
 }
 
 #[derive(Default)]
@@ -104,8 +141,7 @@ impl Layer {
         if step(Step::RemovalFirst) {
             let keys = std::mem::take(&mut layer.keys);
             for entry in keys.iter() {
-                self.bytes -= entry.bytes;
-                self.new_keys -= usize::from(entry.makes_key());
+                self.weight -= entry.weight;
             }
         }
     }
@@ -119,20 +155,17 @@ impl Layer {
             None => keys.insert(hash, Entry::new(key, seq)),
         };
         let entry = keys.get_mut(place).expect("the entry was just found or inserted");
-        self.bytes -= entry.bytes;
-        self.new_keys -= usize::from(entry.bytes > 0 && entry.makes_key());
+        self.weight -= entry.weight;
         change(entry);
         entry.newest = seq;
         entry.weigh();
-        self.bytes += entry.bytes;
-        self.new_keys += usize::from(entry.makes_key());
+        self.weight += entry.weight;
     }
 
     /// Puts an entry in the place in time that it has.
     pub(super) fn insert(&mut self, db: Db, mut entry: Entry) {
         entry.weigh();
-        self.bytes += entry.bytes;
-        self.new_keys += usize::from(entry.makes_key());
+        self.weight += entry.weight;
         let (oldest, hash) = (entry.oldest, name_hash(&entry.key));
         let keys = &mut self.dbs[usize::from(db)].keys;
         let place = keys.insert(hash, entry);
@@ -141,15 +174,13 @@ impl Layer {
 
     /// Adds an entry that is younger than all that are here.
     fn push(&mut self, db: Db, entry: Entry) {
-        self.bytes += entry.bytes;
-        self.new_keys += usize::from(entry.makes_key());
+        self.weight += entry.weight;
         self.dbs[usize::from(db)].keys.insert(name_hash(&entry.key), entry);
     }
 
     pub(super) fn remove(&mut self, db: Db, place: u32) -> Option<Entry> {
         let entry = self.dbs[usize::from(db)].keys.remove(place)?;
-        self.bytes -= entry.bytes;
-        self.new_keys -= usize::from(entry.makes_key());
+        self.weight -= entry.weight;
         Some(entry)
     }
 
@@ -158,10 +189,10 @@ impl Layer {
     pub fn take(&mut self, bytes_max: usize, without: Option<(Db, &Key)>) -> Layer {
         let mut taken = self.take_cleared(without);
         taken.hints = std::mem::take(&mut self.hints);
-        while taken.bytes < bytes_max {
+        while taken.weight.bytes < bytes_max {
             let Some((db, place)) = self.oldest_key(without) else { break };
             let Some(mut entry) = self.remove(db, place) else { break };
-            let part = entry.split_off_oldest(bytes_max - taken.bytes);
+            let part = entry.split_off_oldest(bytes_max - taken.weight.bytes);
             match part {
                 None => taken.push(db, entry),
                 Some(part) => {
@@ -245,9 +276,9 @@ impl Layer {
         })
     }
 
-    /// Bytes of everything here, about.
-    pub fn bytes(&self) -> usize {
-        self.bytes
+    /// What everything here needs, about.
+    pub fn weight(&self) -> Weight {
+        self.weight
     }
 
     /// Whether nothing is here.
@@ -274,7 +305,7 @@ impl Layer {
                 *entry = keys.probe(name_hash(key)).and_then(|place| keys.get(place));
             }
         }
-        std::hint::black_box(entries.map(|entry| entry.map(|entry| entry.bytes)));
+        std::hint::black_box(entries.map(|entry| entry.map(|entry| entry.weight.bytes)));
     }
 
     pub(super) fn place(&self, db: Db, key: &[u8]) -> Option<u32> {
@@ -289,7 +320,7 @@ impl Layer {
 impl Entry {
     fn new(key: Key, seq: Seq) -> Entry {
         let core = Core::default();
-        Entry { key, core, elements: None, oldest: seq, newest: seq, bytes: 0 }
+        Entry { key, core, elements: None, oldest: seq, newest: seq, weight: Weight::default() }
     }
 
     /// Everything older goes: it is dropped here, and removed from the tree first. The entry stays
@@ -330,12 +361,12 @@ impl Entry {
     /// that is everything. All that is said of one name stays together: a line of a score group
     /// needs the companion that comes with its member.
     fn split_off_oldest(&mut self, bytes_max: usize) -> Option<Entry> {
-        if self.bytes <= bytes_max {
+        if self.weight.bytes <= bytes_max {
             return None;
         }
         let elements = self.elements.as_mut()?;
         let mut taken = Box::<Elements>::default();
-        while taken.bytes < bytes_max && elements.pop_name(&mut taken) {}
+        while taken.weight.bytes < bytes_max && elements.pop_name(&mut taken) {}
         if elements.table.is_empty() {
             *elements = taken;
             return None;
@@ -347,7 +378,7 @@ impl Entry {
             elements: Some(taken),
             oldest: std::mem::replace(&mut self.oldest, rest),
             newest: self.newest,
-            bytes: 0,
+            weight: Weight::default(),
         };
         part.weigh();
         Some(part)
@@ -369,9 +400,10 @@ impl Entry {
     }
 
     fn weigh(&mut self) {
-        let elements = self.elements.as_ref().map_or(0, |elements| elements.bytes);
+        self.weight = self.elements.as_ref().map(|elements| elements.weight).unwrap_or_default();
         let value = self.core.value.as_ref().map_or(0, Change::bytes);
-        self.bytes = ENTRY_BYTES + beyond_inline(&self.key) + value + elements;
+        self.weight.bytes += ENTRY_BYTES + beyond_inline(&self.key) + value;
+        self.weight.new_keys = usize::from(self.makes_key());
     }
 
     pub(super) fn makes_key(&self) -> bool {
@@ -396,9 +428,9 @@ impl Elements {
             None => _ = self.push(Unwritten { element, content, oldest: seq }),
             Some(place) => {
                 let unwritten = self.table.get_mut(place).expect("it was just found");
-                self.bytes -= unwritten.bytes();
+                self.weight -= unwritten.weight();
                 unwritten.content = content;
-                self.bytes += unwritten.bytes();
+                self.weight += unwritten.weight();
             }
         }
     }
@@ -418,7 +450,7 @@ impl Elements {
     }
 
     fn push(&mut self, unwritten: Unwritten) -> u32 {
-        self.bytes += unwritten.bytes();
+        self.weight += unwritten.weight();
         let hash = element_hash(&unwritten.element);
         self.table.insert(hash, unwritten)
     }
@@ -441,7 +473,7 @@ impl Elements {
 
     fn remove(&mut self, place: u32) -> Option<Unwritten> {
         let unwritten = self.table.remove(place)?;
-        self.bytes -= unwritten.bytes();
+        self.weight -= unwritten.weight();
         Some(unwritten)
     }
 
@@ -452,10 +484,20 @@ impl Elements {
 }
 
 impl Unwritten {
-    fn bytes(&self) -> usize {
+    fn weight(&self) -> Weight {
         let content = self.content.as_ref().map_or(0, beyond_inline);
-        ELEMENT_BYTES + beyond_inline(self.element.name()) + content
+        Weight {
+            bytes: ELEMENT_BYTES + beyond_inline(self.element.name()) + content,
+            new_keys: 0,
+            new_files: self.content.as_ref().map_or(0, |content| files(&self.element, content)),
+        }
     }
+}
+
+/// How many files an element may need.
+fn files(element: &Element, content: &Content) -> usize {
+    let is_link = matches!(element, Element::Member(_)) && content.is_empty();
+    usize::from(!is_link)
 }
 
 impl Core {
@@ -497,22 +539,27 @@ fn push_patch(patches: &mut Vec<(u64, Content)>, offset: u64, data: Content) {
     patches.push((offset, data));
 }
 
-/// What an op costs in memory, about.
-pub fn weight(op: &Op) -> usize {
-    ENTRY_BYTES
-        + match op {
-            Op::AbsentDb(_) | Op::Move(_) => 0,
-            Op::AbsentKey(_, key) | Op::Make(_, key, _) | Op::Expires(_, key, _) => {
-                beyond_inline(key)
-            }
-            Op::Value(_, key, content) | Op::Patch(_, key, _, content) => {
-                beyond_inline(key) + beyond_inline(content)
-            }
-            Op::Put(_, key, element, content) => {
-                beyond_inline(key) + beyond_inline(element.name()) + beyond_inline(content)
-            }
-            Op::Absent(_, key, element) => beyond_inline(key) + beyond_inline(element.name()),
+/// What an op needs, about.
+pub fn weight(op: &Op) -> Weight {
+    let beyond = match op {
+        Op::AbsentDb(_) | Op::Move(_) => 0,
+        Op::AbsentKey(_, key) | Op::Make(_, key, _) | Op::Expires(_, key, _) => beyond_inline(key),
+        Op::Value(_, key, content) | Op::Patch(_, key, _, content) => {
+            beyond_inline(key) + beyond_inline(content)
         }
+        Op::Put(_, key, element, content) => {
+            beyond_inline(key) + beyond_inline(element.name()) + beyond_inline(content)
+        }
+        Op::Absent(_, key, element) => beyond_inline(key) + beyond_inline(element.name()),
+    };
+    Weight {
+        bytes: ENTRY_BYTES + beyond,
+        new_keys: usize::from(matches!(op, Op::Make(..))),
+        new_files: match op {
+            Op::Put(_, _, element, content) => files(element, content),
+            _ => 0,
+        },
+    }
 }
 
 /// The hash of an element among those of its key: that of its name, which several may share.

@@ -20,7 +20,7 @@ mod view;
 use crate::base::variant::{Step, step};
 use crate::layout::op::{Content, Db, Key, Move, Op, Seq};
 use layer::{Entry, WARM_OPS};
-pub use layer::{Layer, weight};
+pub use layer::{Layer, Weight, weight};
 use std::cell::{Ref, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -49,8 +49,7 @@ pub fn patched(mut content: Content, patches: &[(u64, Content)]) -> Content {
 struct Log {
     ops: Vec<(Seq, Op)>,
     hints: Vec<(u64, Db, Key)>,
-    bytes: usize,
-    new_keys: usize,
+    weight: Weight,
     index: RefCell<Index>,
 }
 
@@ -63,8 +62,7 @@ struct Index {
 
 impl Log {
     fn push(&mut self, seq: Seq, op: Op) {
-        self.new_keys += usize::from(matches!(op, Op::Make(..)));
-        self.bytes += weight(&op);
+        self.weight += weight(&op);
         self.ops.push((seq, op));
     }
 
@@ -72,8 +70,7 @@ impl Log {
     fn append(&mut self, newer: &mut Log) {
         self.ops.append(&mut newer.ops);
         self.hints.append(&mut newer.hints);
-        self.bytes += std::mem::take(&mut newer.bytes);
-        self.new_keys += std::mem::take(&mut newer.new_keys);
+        self.weight += std::mem::take(&mut newer.weight);
         newer.index.take();
     }
 
@@ -92,8 +89,7 @@ impl Log {
         }
         drop(ops);
         durable.newest().hints.append(&mut self.hints);
-        self.bytes = 0;
-        self.new_keys = 0;
+        self.weight = Weight::default();
         self.index.take();
     }
 
@@ -300,22 +296,20 @@ impl Backlog {
         oldest.map_or(self.durable_seq, |oldest| oldest - 1)
     }
 
+    /// What everything here needs, about.
+    pub fn weight(&self) -> Weight {
+        let layers = self.durable.layers().chain(self.applying()).map(Layer::weight);
+        [self.filling.weight, self.pending.weight].into_iter().chain(layers).sum()
+    }
+
     /// Bytes of everything here, about.
     pub fn bytes(&self) -> usize {
-        let layers = self.durable.layers().chain(self.applying()).map(Layer::bytes).sum::<usize>();
-        self.filling.bytes + self.pending.bytes + layers
+        self.weight().bytes
     }
 
     /// Bytes of what the writer could take now.
     pub fn durable_bytes(&self) -> usize {
-        self.durable.first.bytes
-    }
-
-    /// How many keys may need new directories in the tree.
-    pub fn new_keys(&self) -> usize {
-        let layers = self.durable.layers().chain(self.applying());
-        let layers = layers.map(|layer| layer.new_keys).sum::<usize>();
-        self.filling.new_keys + self.pending.new_keys + layers
+        self.durable.first.weight.bytes
     }
 
     /// Whether the tree has everything.

@@ -89,6 +89,14 @@ pub struct Space {
     pub block_bytes: u64,
 }
 
+impl Space {
+    /// Whether so many small files may be made, each with an inode and a block of its own.
+    pub fn has_files(&self, files: usize) -> bool {
+        let files = files as u64;
+        files <= self.inodes_free && files.saturating_mul(self.block_bytes) <= self.bytes_free
+    }
+}
+
 /// An open file that is written and synced over a long time: a segment of the journal.
 pub trait File: Send {
     /// Reads up to `buf.len()` bytes at `offset`; 0 at the end of the file.

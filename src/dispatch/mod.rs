@@ -414,7 +414,10 @@ fn admit_bytes(ground: &Ground<'_>, frees: bool, bytes: usize) -> Result<(), Sto
     let bound = config.backlog_bytes as usize;
     let bound = if frees { bound + bound / 4 } else { bound };
     let backlog = &ground.keys.backlog;
-    let has_room = backlog.bytes() + bytes <= bound && ground.server.journal_has_room(frees);
+    let weight = backlog.weight();
+    let has_room = weight.bytes + bytes <= bound
+        && (frees || ground.server.space.has_files(weight.new_files))
+        && ground.server.journal_has_room(frees);
     if !has_room && !backlog.is_empty() {
         return Err(Stop::Park(Need::Room));
     }

@@ -523,10 +523,11 @@ impl Engine {
 
     fn lacking_room(&self) -> Option<String> {
         let space = &self.server.space;
-        let new_keys = self.keys.backlog.new_keys() as u64;
+        let weight = self.keys.backlog.weight();
+        let new_keys = weight.new_keys as u64;
         let reserve = (space.bytes_total / RESERVE_SHARE).clamp(64 << 10, 256 << 20);
         let blocks = new_keys * 2 * space.block_bytes;
-        let bytes = reserve + blocks + self.keys.backlog.bytes() as u64;
+        let bytes = reserve + blocks + weight.bytes as u64;
         let inodes = 64 + new_keys * KEY_INODES;
         let journal = &self.server.journal;
         if self.pipeline.full || self.pipeline.refused_group.is_some() {
@@ -571,9 +572,12 @@ impl Engine {
             self.post(Job::BeginBackup(name));
         }
         let bound = self.server.config.backlog_bytes as usize;
-        let bytes = self.keys.backlog.bytes();
-        let has_room = bytes < bound && self.server.journal_has_room(false);
-        if has_room || self.keys.backlog.is_empty() {
+        let weight = self.keys.backlog.weight();
+        let has_room = weight.bytes < bound
+            && self.server.space.has_files(weight.new_files)
+            && self.server.journal_has_room(false);
+        // On a full disk those who wait are told so.
+        if has_room || self.keys.backlog.is_empty() || self.server.refusing.is_some() {
             for id in std::mem::take(&mut self.waiting.room) {
                 if self.sessions.contains_key(&id) {
                     self.runnable.push_back(id);

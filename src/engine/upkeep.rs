@@ -348,7 +348,7 @@ impl Engine {
         self.note_trash();
         if let Some(layer) = self.keys.backlog.applying() {
             self.upkeep.minutes.extend(layer.hints.iter().map(|(minute, ..)| *minute));
-            let bytes_per_s = layer.bytes() as u64 * 1_000_000 / took_us.max(1);
+            let bytes_per_s = layer.weight().bytes as u64 * 1_000_000 / took_us.max(1);
             let before = self.server.stats.apply_bytes_per_s;
             self.server.stats.apply_bytes_per_s =
                 if before == 0 { bytes_per_s } else { (before * 7 + bytes_per_s) / 8 };

@@ -85,7 +85,10 @@ impl Keyspace {
         self.remove_emptied();
         if let Some(transaction) = &mut self.transaction {
             let (count, bytes) = &mut transaction.weighed;
-            *bytes += self.ops[(*count).min(self.ops.len())..].iter().map(weight).sum::<usize>();
+            *bytes += self.ops[(*count).min(self.ops.len())..]
+                .iter()
+                .map(|op| weight(op).bytes)
+                .sum::<usize>();
             *count = self.ops.len();
             self.shrink(); // Until it ends nobody else does.
         }
