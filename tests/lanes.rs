@@ -4,7 +4,7 @@ use crate::support::machine::{Machine, Setup};
 use crate::support::words;
 use dredis::command::client::ClientId;
 use dredis::disk::sim::{SimDisk, SimSettings};
-use dredis::disk::{Disk, Wait};
+use dredis::disk::{DirEntry, Disk, Wait};
 use dredis::lanes::{Job, Lane};
 use std::sync::Arc;
 
@@ -576,4 +576,39 @@ fn elements_of_one_key_are_read_at_the_same_time() {
         let replies = clients.map(|client| machine.receive(client));
         assert_eq!(replies, [b"$1\r\n1\r\n", b"$1\r\n2\r\n", b"$1\r\n1\r\n"]);
     }
+}
+
+/// Trash is freed a little at a time, but not where more is removed than that.
+#[test]
+fn what_is_removed_again_and_again_is_freed_as_fast_as_it_goes() {
+    const SETS: usize = 20;
+    let disk = SimDisk::new(SimSettings::default());
+    let mut machine = Machine::start(Arc::new(disk.clone()), &Setup::default()).expect("a start");
+    let client = machine.connect();
+    let members: Vec<String> = (0..1_200).map(|number| format!("member:{number}")).collect();
+    for set in 0..SETS {
+        let mut words = vec!["SADD".to_string(), format!("set:{set}")];
+        words.extend_from_slice(&members);
+        machine.call(client, &words);
+    }
+    assert!(machine.settle());
+    for set in 0..SETS {
+        machine.call(client, &["DEL".to_string(), format!("set:{set}")]);
+    }
+    assert!(machine.settle());
+    let things = || {
+        let mut things = 0;
+        let count = &mut |_: DirEntry<'_>| {
+            things += 1;
+            true
+        };
+        disk.list(".dredis/trash", 0, count).expect("it can be listed");
+        things
+    };
+    assert!(things() > SETS / 2, "{} things in the trash", things());
+    let until_us = machine.now_us() + 3_000_000;
+    while machine.now_us() < until_us {
+        machine.turn();
+    }
+    assert_eq!(things(), 0, "things in the trash after 3 s");
 }

@@ -56,7 +56,7 @@ impl Engine {
             Report::Walked { db, names, deadlines, next } => {
                 self.walked(db, &names, deadlines, next);
             }
-            Report::Swept(is_more) => self.swept(is_more),
+            Report::Swept(things) => self.swept(things),
             Report::Hints(hints) => self.take_hints(hints),
             Report::Idle(lane) => {
                 if lane == Lane::Writer {

@@ -21,6 +21,8 @@ const SPARES_MIN: usize = 1;
 const ROUND_US: u64 = 100_000;
 /// Trash lies for so long before it is removed.
 const TRASH_REST_US: u64 = 1_000_000;
+/// More things than this in the trash are too many to take time with.
+const TRASH_MANY: usize = 4;
 
 /// The state of what goes on beside commands.
 #[derive(Default)]
@@ -226,12 +228,13 @@ impl Engine {
         }
     }
 
-    /// Some of the trash was removed. The rest comes with the next rounds; on a full disk at once.
-    pub(super) fn swept(&mut self, is_more: bool) {
-        if is_more {
+    /// Some of the trash was removed, and of so many things there is more. It comes with the next
+    /// rounds; at once on a full disk, and where more is removed than freed at that pace.
+    pub(super) fn swept(&mut self, things: usize) {
+        if things > 0 {
             self.upkeep.trash_since_us = Some(0);
         }
-        if self.server.refusing.is_some() {
+        if things > TRASH_MANY || self.server.refusing.is_some() {
             self.mind_trash();
         }
     }

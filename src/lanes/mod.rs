@@ -208,8 +208,8 @@ pub enum Report {
         /// Where to go on; `None` at the end.
         next: Option<u64>,
     },
-    /// Whether there is more trash.
-    Swept(bool),
+    /// Of how many things there is more trash.
+    Swept(usize),
     /// Hints of a minute.
     Hints(hints::Hints),
     /// Nothing to tell.

@@ -77,16 +77,15 @@ impl Sweeper {
         Sweeper { disk }
     }
 
-    /// Frees up to `budget` files and directories. Answers whether there is more to do.
-    pub fn sweep(&self, budget: usize) -> io::Result<bool> {
-        let mut left = budget;
+    /// Frees up to `budget` files and directories. Answers of how many things that were discarded
+    /// something is left, as far as it has looked; 0 where there is nothing more to do.
+    pub fn sweep(&self, budget: usize) -> io::Result<usize> {
+        let (mut left, mut things) = (budget, 0);
         for (path, kind) in entries(&*self.disk, paths::TRASH, budget)? {
-            if left == 0 {
-                return Ok(true);
-            }
-            free(&*self.disk, &path, kind, &mut left)?;
+            let gone = left > 0 && free(&*self.disk, &path, kind, &mut left)?;
+            things += usize::from(!gone);
         }
-        Ok(left == 0)
+        Ok(if left == 0 { things.max(1) } else { 0 })
     }
 }
 

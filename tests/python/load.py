@@ -80,7 +80,7 @@ class Client:
     def __init__(self, number, seed):
         self.number, self.rng = number, random.Random("%d/%d" % (seed, number))
         self.state, self.pending = {}, []
-        self.counter, self.acknowledged = 0, 0
+        self.counter, self.acknowledged, self.refused = 0, 0, 0
         self.keys = [self.name("k%d" % n) for n in range(KEYS)]
         self.numbers = [self.name("n%d" % n) for n in range(5)]
         self.batch = [self.name("b%d" % n) for n in range(BATCH)]
@@ -181,6 +181,10 @@ class Client:
     def taken(self, command, reply):
         after = dict(self.state)
         expected = self.apply(after, command)
+        if isinstance(reply, Error) and reply.startswith((b"MISCONF", b"EXECABORT")):
+            self.pending.pop(0)
+            self.refused += 1
+            return
         if isinstance(reply, Error) and not reply.startswith(b"ERR no such key"):
             if reply != expected:  # It stays pending: nobody knows whether it was done.
                 raise Lost("%s answered %s" % (command[0].decode(), reply.decode(errors="replace")))
@@ -295,6 +299,11 @@ class Load:
     @property
     def acknowledged(self):
         return sum(client.acknowledged for client in self.clients)
+
+    @property
+    def refused(self):
+        """Commands that found no room on the disk."""
+        return sum(client.refused for client in self.clients)
 
     def wrong(self):
         return [text for client in self.clients for text in client.wrong]
