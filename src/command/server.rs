@@ -3,6 +3,7 @@
 use super::profile::Profile;
 use super::scripts::Scripts;
 use super::{Error, Result};
+use crate::backlog::Weight;
 use crate::base::rng::Rng;
 use crate::config::Config;
 use crate::disk::Space;
@@ -137,9 +138,20 @@ impl Server {
         Err(Error::new(text).into())
     }
 
+    /// Whether `bytes` more may be taken beside what is unwritten. Writers wait while the backlog
+    /// is full, or may need more files than the disk has room for, or the journal is long. What
+    /// frees room may go a quarter beyond the bound.
+    pub fn has_room(&self, unwritten: Weight, bytes: usize, frees: bool) -> bool {
+        let bound = self.config.backlog_bytes as usize;
+        let bound = if frees { bound + bound / 4 } else { bound };
+        unwritten.bytes + bytes <= bound
+            && (frees || self.space.has_files(unwritten.new_files))
+            && self.journal_has_room(frees)
+    }
+
     /// Whether the journal may grow. Writers wait where it is half as long again as it should be:
     /// the checkpoint that shortens it waits for something. What frees room may go further.
-    pub fn journal_has_room(&self, frees: bool) -> bool {
+    fn journal_has_room(&self, frees: bool) -> bool {
         let bound = self.config.journal_bytes();
         let beyond = if frees { bound / 4 * 3 } else { bound / 2 };
         self.journal.bytes_live <= bound.saturating_add(beyond)

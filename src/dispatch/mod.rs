@@ -408,17 +408,10 @@ fn admit_disk(ground: &Ground<'_>, frees: bool) -> Result<(), Stop> {
 /// Waits for room in the backlog and the journal for changes of about so many bytes. Refuses what
 /// is too much for a batch.
 fn admit_bytes(ground: &Ground<'_>, frees: bool, bytes: usize) -> Result<(), Stop> {
-    let config = &ground.server.config;
     ground.server.admit_batch(bytes)?;
-    // What frees room may go a quarter beyond the bound; a batch larger than the bound goes alone.
-    let bound = config.backlog_bytes as usize;
-    let bound = if frees { bound + bound / 4 } else { bound };
     let backlog = &ground.keys.backlog;
-    let weight = backlog.weight();
-    let has_room = weight.bytes + bytes <= bound
-        && (frees || ground.server.space.has_files(weight.new_files))
-        && ground.server.journal_has_room(frees);
-    if !has_room && !backlog.is_empty() {
+    // A batch larger than the bound goes alone.
+    if !ground.server.has_room(backlog.weight(), bytes, frees) && !backlog.is_empty() {
         return Err(Stop::Park(Need::Room));
     }
     Ok(())

@@ -571,11 +571,7 @@ impl Engine {
             self.feed_syncer(); // The backup begins at the checkpoint.
             self.post(Job::BeginBackup(name));
         }
-        let bound = self.server.config.backlog_bytes as usize;
-        let weight = self.keys.backlog.weight();
-        let has_room = weight.bytes < bound
-            && self.server.space.has_files(weight.new_files)
-            && self.server.journal_has_room(false);
+        let has_room = self.server.has_room(self.keys.backlog.weight(), 1, false);
         // On a full disk those who wait are told so.
         if has_room || self.keys.backlog.is_empty() || self.server.refusing.is_some() {
             for id in std::mem::take(&mut self.waiting.room) {

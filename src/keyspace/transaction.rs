@@ -143,9 +143,7 @@ impl Keyspace {
                 let made = std::mem::replace(&mut self.caches[usize::from(db)], cache);
                 self.retire(Some(made));
             }
-            Undo::Swap(one, other) => {
-                self.swap_caches(one, other);
-            }
+            Undo::Swap(one, other) => self.swap_caches(one, other),
         }
     }
 
